@@ -1,0 +1,245 @@
+"""Who may do what: API keys with scopes for sites, sign-in for moderators, and a token against forged forms.
+
+Every view states its access with one of three decorators: needs_key, needs_moderator, or public with a reason. A test
+walks the route table and finds the view that does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import cache, wraps
+from typing import Any, NamedTuple, TypeVar
+
+from flask import Flask, g, redirect, request, session, url_for
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from . import database
+from .errors import NotAllowed, NotSignedIn
+from .tables import api_keys, moderators, new_id, sites, utc_now
+
+SCOPES = {
+    "comments:write": "submit comments",
+    "comments:read": "read comments and what is published under an article",
+    "queue:read": "read the flag queue",
+    "queue:decide": "approve and reject",
+}
+# A person mistypes a few times; a program that guesses gets 5 tries, then one a minute.
+FREE_SIGN_INS = 5
+SIGN_IN_PAUSE = timedelta(minutes=1)
+MIN_PASSWORD_CHARS = 10
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Access(NamedTuple):
+    """What a view asks for: kind is "key", "moderator" or "public"; detail the scope, or the reason."""
+
+    kind: str
+    detail: str
+
+
+# ---------------------------------------------------------------------------------------------- sites and their keys
+
+
+def add_site(name: str, rejects_automatically: bool = False) -> str:
+    """Add a site and return its id. Raises ValueError if there is one of that name."""
+    try:
+        with database.writing() as connection:
+            return connection.execute(insert(sites).values(name=name, rejects_automatically=rejects_automatically)
+                                      .returning(sites.c.id)).scalar_one()
+    except IntegrityError:
+        raise ValueError(f"there is a site called {name!r} already") from None
+
+
+def ensure_site(name: str) -> str:
+    """Return the id of the site of that name, which is added if it is not there."""
+    if site_id := find_site(name):
+        return site_id
+    with suppress(ValueError):  # Another process was faster; its site will do.
+        return add_site(name)
+    return find_site(name)
+
+
+def find_site(name: str) -> str | None:
+    """Return the id of the site of that name; None if there is none."""
+    with database.reading() as connection:
+        return connection.execute(select(sites.c.id).where(sites.c.name == name)).scalar()
+
+
+def add_key(site_id: str, scopes: Sequence[str] = tuple(SCOPES)) -> str:
+    """Make a key for a site and return it; this is the only time that it can be seen.
+
+    Raises ValueError for a scope that there is not.
+    """
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown:
+        raise ValueError(f"unknown scope {unknown[0]!r}; there are {', '.join(SCOPES)}")
+    key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+    with database.writing() as connection:
+        connection.execute(insert(api_keys).values(id=key_id, site_id=site_id, secret_sha256=_digest(secret),
+                                                   scopes=list(scopes)))
+    return f"cd_{key_id}_{secret}"
+
+
+def find_key(key: str) -> Row | None:
+    """Return the row of a valid key; None if it is wrong or revoked."""
+    match = re.fullmatch(r"cd_([0-9a-f]{16})_([\w-]+)", key, re.ASCII)
+    if match is None:
+        return None
+    with database.reading() as connection:
+        row = connection.execute(select(api_keys).where(api_keys.c.id == match[1])).first()
+    valid = row and row.revoked_at is None and hmac.compare_digest(row.secret_sha256, _digest(match[2]))
+    return row if valid else None
+
+
+def _digest(secret: str) -> str:
+    # The secret has 256 random bits, so a plain digest cannot be searched for; a slow one would only cost time.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def needs_key(scope: str) -> Callable[[View], View]:
+    """Ask for a site's key with this scope; the view finds the site in `g.site_id`."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            key = _key_of_request()
+            if scope not in key.scopes:
+                raise NotAllowed(f"This key may not {SCOPES[scope]}: it lacks the scope {scope}.")
+            g.site_id, g.reviewer = key.site_id, f"key:{key.id}"
+            return view(*args, **kwargs)
+
+        guarded.access = Access("key", scope)
+        return guarded
+
+    return decorate
+
+
+def _key_of_request() -> Row:
+    challenge = {"WWW-Authenticate": 'Bearer realm="copydesk"'}
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotSignedIn("Send the site's key as `Authorization: Bearer cd_...`.", headers=challenge)
+    found = find_key(key.strip())
+    if found is None:
+        raise NotSignedIn("This key is wrong, or was revoked.", headers=challenge)
+    return found
+
+
+def public(reason: str) -> Callable[[View], View]:
+    """Leave a view open to everyone, and say why; the docs list these."""
+
+    def decorate(view: View) -> View:
+        view.access = Access("public", reason)
+        return view
+
+    return decorate
+
+
+# ---------------------------------------------------------------------------------------------- moderators
+
+
+def add_moderator(email: str, password: str) -> None:
+    """Add a moderator. Raises ValueError for a password that is too short, or an address that is taken."""
+    if len(password) < MIN_PASSWORD_CHARS:
+        raise ValueError(f"the password needs at least {MIN_PASSWORD_CHARS} characters")
+    try:
+        with database.writing() as connection:
+            connection.execute(insert(moderators).values(id=new_id(), email=email.strip().lower(),
+                                                         password_hash=generate_password_hash(password)))
+    except IntegrityError:
+        raise ValueError(f"there is a moderator with the address {email} already") from None
+
+
+def set_password(email: str, password: str) -> None:
+    """Give a moderator this password; the moderator is added if not there. Raises ValueError as add_moderator()."""
+    with database.writing() as connection:
+        row = connection.execute(select(moderators.c.id, moderators.c.password_hash)
+                                 .where(moderators.c.email == email)).first()
+        if row is not None and not check_password_hash(row.password_hash, password):
+            connection.execute(update(moderators).where(moderators.c.id == row.id)
+                               .values(password_hash=generate_password_hash(password)))
+    if row is None:
+        add_moderator(email, password)
+
+
+def sign_in(email: str, password: str) -> bool:
+    """Sign a moderator in, or say no; which of the two was wrong, or whether it is too soon, is not told apart."""
+    with database.reading() as connection:
+        row = connection.execute(select(moderators).where(moderators.c.email == email.strip().lower())).first()
+    # The hash of nobody's password is checked too, so that the time taken does not tell who has an account.
+    fits = check_password_hash(row.password_hash if row else _nobodys_hash(), password)
+    if row is None or (row.next_sign_in_at is not None and row.next_sign_in_at > utc_now()):
+        return False
+    if not fits or row.failed_sign_ins:
+        _count_sign_in(row.id, fits)
+    if fits:
+        session.clear()
+        session["moderator_id"] = row.id
+        session.permanent = True
+    return fits
+
+
+def _count_sign_in(moderator_id: str, fits: bool) -> None:
+    with database.writing() as connection:
+        failed = connection.execute(
+            update(moderators).where(moderators.c.id == moderator_id)
+            .values(failed_sign_ins=0 if fits else moderators.c.failed_sign_ins + 1)
+            .returning(moderators.c.failed_sign_ins)).scalar_one()
+        pause = utc_now() + SIGN_IN_PAUSE if failed >= FREE_SIGN_INS else None
+        connection.execute(update(moderators).where(moderators.c.id == moderator_id).values(next_sign_in_at=pause))
+
+
+@cache
+def _nobodys_hash() -> str:
+    return generate_password_hash(secrets.token_hex())
+
+
+def needs_moderator(view: View) -> View:
+    """Ask for a signed-in moderator, found in `g.moderator`; others are sent to the sign-in and back."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        with database.reading() as connection:
+            g.moderator = connection.execute(select(moderators.c.id, moderators.c.email).where(
+                moderators.c.id == session.get("moderator_id", ""))).first() if "moderator_id" in session else None
+        if g.moderator is None:
+            here = request.full_path.rstrip("?") if request.method == "GET" else None
+            return redirect(url_for("desk.sign_in_page", next=here))
+        g.reviewer = f"moderator:{g.moderator.id}"
+        return view(*args, **kwargs)
+
+    guarded.access = Access("moderator", "")
+    return guarded
+
+
+# ---------------------------------------------------------------------------------------------- forged forms
+
+
+def csrf_token() -> str:
+    """The token that every form of this session carries."""
+    return session.setdefault("csrf_token", secrets.token_urlsafe(32))
+
+
+def check_csrf() -> None:
+    """Refuse a form that another site made the browser send. Raises NotAllowed."""
+    if not hmac.compare_digest(request.form.get("csrf_token", "").encode(), csrf_token().encode()):
+        raise NotAllowed("This form has expired, or did not come from this page. Go back, reload, and try again.")
+
+
+def init_app(app: Flask) -> None:
+    """Set the session's cookie up, and give the templates the token."""
+    app.config.update(
+        SESSION_COOKIE_NAME="copydesk", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=app.config["SECURE_COOKIES"],
+        # A shift at the desk, and a night's sleep.
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=12))
+    app.jinja_env.globals["csrf_token"] = csrf_token

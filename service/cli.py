@@ -1,0 +1,145 @@
+"""The operator's commands, all under `flask`: migrate, sites, keys, moderators, replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+from sqlalchemy import select, update
+
+from . import auth, database, migrations, replay
+from .tables import api_keys, sites, utc_now
+
+sites_group = AppGroup("sites", help="The sites whose comments this service keeps.")
+keys_group = AppGroup("keys", help="The sites' keys.")
+moderators_group = AppGroup("moderators", help="The people at the desk.")
+
+
+@click.command("migrate")
+def migrate() -> None:
+    """Bring the database's tables up to date. Safe to run twice, or twice at once."""
+    migrations.upgrade(current_app.extensions["engine"])
+    click.echo("The database is up to date.")
+
+
+@sites_group.command("add")
+@click.argument("name")
+@click.option("--rejects-automatically", is_flag=True,
+              help="Reject without a person what is over the model's threshold for that.")
+def add_site(name: str, rejects_automatically: bool) -> None:
+    """Add a site called NAME."""
+    with _clear_errors():
+        auth.add_site(name, rejects_automatically)
+    click.echo(f"Added {name}. Make its key with: flask keys add {name!r}")
+
+
+@sites_group.command("list")
+def list_sites() -> None:
+    """List the sites."""
+    with database.reading() as connection:
+        for row in connection.execute(select(sites).order_by(sites.c.name)):
+            click.echo(f"{row.name}\t{'rejects automatically' if row.rejects_automatically else 'a person rejects'}")
+
+
+@sites_group.command("set")
+@click.argument("name")
+@click.option("--rejects-automatically/--a-person-rejects", required=True,
+              help="Whether blatant comments are rejected without a person.")
+def set_site(name: str, rejects_automatically: bool) -> None:
+    """Change the site called NAME; comments that are decided from now on follow it."""
+    site_id = _site(name)
+    with database.writing() as connection:
+        connection.execute(update(sites).where(sites.c.id == site_id)
+                           .values(rejects_automatically=rejects_automatically))
+    click.echo(f"Changed {name}.")
+
+
+@keys_group.command("add")
+@click.argument("site")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(auth.SCOPES)),
+              help="What the key may do; may be given several times. Default: everything.")
+def add_key(site: str, scopes: tuple[str, ...]) -> None:
+    """Make a key for SITE and print it; it is never shown again."""
+    click.echo(auth.add_key(_site(site), scopes or tuple(auth.SCOPES)))
+
+
+@keys_group.command("list")
+def list_keys() -> None:
+    """List the keys, without their secrets."""
+    with database.reading() as connection:
+        for row in connection.execute(select(api_keys, sites.c.name).join(sites).order_by(api_keys.c.created_at)):
+            state = f"revoked {row.revoked_at:%Y-%m-%d}" if row.revoked_at else "valid"
+            click.echo(f"{row.id}\t{row.name}\t{state}\t{' '.join(row.scopes)}")
+
+
+@keys_group.command("revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """Revoke the key with this id (the part between the underscores); it stops working at once."""
+    with database.writing() as connection:
+        found = connection.execute(update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+                                   .values(revoked_at=utc_now())).rowcount
+    if not found:
+        raise click.ClickException(f"There is no valid key {key_id}; `flask keys list` shows them.")
+    click.echo(f"Revoked {key_id}.")
+
+
+@moderators_group.command("add")
+@click.argument("email")
+@click.password_option(help="Asked for when not given.")
+def add_moderator(email: str, password: str) -> None:
+    """Add a moderator who signs in with EMAIL."""
+    with _clear_errors():
+        auth.add_moderator(email, password)
+    click.echo(f"Added {email}.")
+
+
+@click.command("replay")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--url", help="The service's address. Default: the one that `make run` started.")
+@click.option("--key", help="A site's key. Default: the one that `make run` made.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many comments. Default: all.")
+@click.option("--connections", type=click.IntRange(1, 64), default=8, show_default=True,
+              help="How many comments are under way at a time.")
+def replay_command(files: tuple[Path, ...], url: str | None, key: str | None, limit: int | None,
+                   connections: int) -> None:
+    """Post the comments of FILES to a running service, and tell what became of them.
+
+    FILES hold one JSON object a line (.jsonl or .jsonl.gz), with `comment` or `text`, and where known `name`, `email`
+    and `website`. Lines are taken from the files in turn.
+    """
+    with _clear_errors():
+        if url is None or key is None:
+            first_run = replay.first_run()
+            url, key = url or first_run["url"], key or first_run["site_key"]
+        report = replay.run(replay.read(files, limit), url, key, connections)
+    click.echo(report.as_text())
+    if not report.is_whole():
+        raise click.ClickException("Not every comment was accepted and decided exactly once.")
+
+
+def _site(name: str) -> str:
+    site_id = auth.find_site(name)
+    if site_id is None:
+        raise click.ClickException(f"There is no site called {name!r}; `flask sites list` shows them.")
+    return site_id
+
+
+class _clear_errors:
+    """Turn what a person did wrong into one sentence and exit code 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (ValueError, OSError, json.JSONDecodeError)):
+            raise click.ClickException(str(error)) from error
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands."""
+    for command in (migrate, sites_group, keys_group, moderators_group, replay_command):
+        app.cli.add_command(command)
