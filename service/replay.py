@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-FIRST_RUN = Path("var/first-run.json")
+from . import config
+
 # Decisions take milliseconds each; past this, what is still pending counts as lost.
 PATIENCE_SECONDS = 120
 LOOK_SECONDS = 0.1
@@ -65,9 +66,9 @@ class Report:
 
 def first_run() -> dict[str, Any]:
     """Read what `make run` wrote. Raises ValueError if it is not there."""
-    if not FIRST_RUN.exists():
+    if not config.FIRST_RUN.exists():
         raise ValueError("Say --url and --key, or start the service here with `make run` first.")
-    return json.loads(FIRST_RUN.read_text())
+    return json.loads(config.FIRST_RUN.read_text())
 
 
 def read(files: Iterable[Path], limit: int | None = None) -> Iterator[dict[str, Any]]:
