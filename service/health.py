@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, json
 from redis import RedisError
-from rq import Worker
 
-from . import queries
+from . import jobs, queries
 from .auth import public
 from .errors import Unavailable
 from .tables import utc_now
@@ -28,7 +27,7 @@ def health() -> Response:
     except Unavailable:
         state |= {"status": "down", "database": "down"}
     try:
-        state["workers"] = Worker.count(queue=current_app.extensions["waker"].queue)
+        state["workers"] = len(jobs.live_workers(current_app.extensions["redis"], current_app.config["QUEUE"]))
     except RedisError:
         state["redis"] = "down"
     if state["status"] == "ok" and (state["redis"] == "down" or not state["workers"]):

@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, Worker
+
+from .tables import utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +30,22 @@ PAUSE_SECONDS = 1.0
 JOB_TIMEOUT_SECONDS = 60
 # A failed drain says nothing that the log does not; its comments are found by the sweep.
 FAILURE_TTL_SECONDS = 3600
+# An idle worker shows a sign of life every WORKER_TTL_SECONDS - 15 (RQ's rule); a drain takes up to 20.
+WORKER_TTL_SECONDS = 30
+ALIVE_SECONDS = 45
 
 
 def connection(url: str, patience_seconds: float | None = PATIENCE_SECONDS) -> Redis:
     """Connect to Redis or Valkey, lazily. A worker, which blocks while it waits, gives no patience."""
     return Redis.from_url(url, socket_timeout=patience_seconds, socket_connect_timeout=PATIENCE_SECONDS,
                           retry=Retry(NoBackoff(), 0 if patience_seconds else 1))
+
+
+def live_workers(redis: Redis, queue_name: str) -> list[Worker]:
+    """The workers of a queue that have shown a sign of life lately; RQ lists killed ones for a while longer."""
+    since = utc_now() - timedelta(seconds=ALIVE_SECONDS)
+    workers = Worker.all(queue=Queue(queue_name, connection=redis))
+    return [worker for worker in workers if worker.last_heartbeat and worker.last_heartbeat >= since]
 
 
 class Waker:

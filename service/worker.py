@@ -124,7 +124,8 @@ def run(app: Flask) -> None:
     _wait_for(redis)
     Sweep(app).start()
     with app.app_context():
-        ModelWorker([app.config["QUEUE"]], connection=redis).work(logging_level="WARNING")
+        ModelWorker([app.config["QUEUE"]], connection=redis, worker_ttl=jobs.WORKER_TTL_SECONDS).work(
+            logging_level="WARNING")
 
 
 def _wait_for(redis: Redis) -> None:
