@@ -159,7 +159,7 @@ def _in_parallel(url: str, key: str, connections: int,
     done: queue.Queue[Any] = queue.Queue()
 
     def work() -> None:
-        client = _Client(url, key)
+        client = Client(url, key)
         while (request := todo.get()) is not None:
             try:
                 done.put(client.send(*request))
@@ -188,8 +188,8 @@ def _or_raise(result: Any) -> tuple[int, dict[str, Any]]:
     return result
 
 
-class _Client:
-    """One connection that stays open."""
+class Client:
+    """One connection to a service that stays open."""
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
@@ -198,6 +198,7 @@ class _Client:
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def send(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        """Send a request, once more if the connection broke; return status and body. Raises OSError if it stays so."""
         data = None if body is None else json.dumps(body).encode()
         for last_try in (False, True):
             try:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from service.replay import _Client
+from service.replay import Client
 from tests.conftest import KIND, ROOT, VILE, free_port, wait_until
 
 
@@ -52,7 +52,7 @@ class Local:
 
     def submit(self, **fields: Any) -> dict[str, Any]:
         """Submit a comment and ask until it is decided; it must be within a second."""
-        client = _Client(self.facts()["url"], self.facts()["site_key"])
+        client = Client(self.facts()["url"], self.facts()["site_key"])
         started = time.monotonic()
         status, body = client.send("POST", "/v1/comments", KIND | fields)
         assert status == 202
@@ -110,7 +110,7 @@ def test_it_runs_stops_and_runs_again(local: Local) -> None:
     local.start()
     kept = local.facts()
     assert (facts["site_key"], facts["password"]) == (kept["site_key"], kept["password"])
-    client = _Client(kept["url"], kept["site_key"])
+    client = Client(kept["url"], kept["site_key"])
     assert client.send("GET", f"/v1/comments/{first['id']}", None)[0] == 200
     client.connection.close()
 
@@ -122,7 +122,7 @@ def test_it_restarts_a_worker_that_dies(local: Local) -> None:
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: local.facts()["processes"]["worker"] != before)
 
-    client = _Client(local.facts()["url"], local.facts()["site_key"])
+    client = Client(local.facts()["url"], local.facts()["site_key"])
     client.headers["Prefer"] = "wait=10"  # Long enough for the new worker to load.
     status, body = client.send("POST", "/v1/comments", KIND)
     client.connection.close()
