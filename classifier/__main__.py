@@ -30,6 +30,7 @@ from classifier.loading import DEFAULT_DIRECTORY, read_card
 BATCH_LINES = 256
 
 OWN_FIELDS = ("name", "email", "website")
+ANSWER_FIELDS = ("scores", "model", "spans", "error")
 
 
 class BadLine(Exception):
@@ -60,10 +61,10 @@ def score_lines(model: Model, lines: Iterable[bytes]) -> Iterator[tuple[dict[str
         rows = [_read(line) for _number, line in batch]
         verdicts = iter(model.score([row["comment"] for row in rows if "comment" in row]))
         for (number, _line), row in zip(batch, rows, strict=True):
-            if "comment" in row:
-                yield row["fields"] | next(verdicts).as_dict(), number
-            else:
-                yield row["fields"] | {"error": row["error"]}, number
+            # What an earlier run answered, and this one does not, must not pass for this one's answer.
+            fields = {name: value for name, value in row["fields"].items() if name not in ANSWER_FIELDS}
+            answer = next(verdicts).as_dict() if "comment" in row else {"error": row["error"]}
+            yield fields | answer, number
 
 
 def _read(line: bytes) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _score(model: Model, source: BinaryIO, sink: TextIO) -> int:
     failed = 0
     with tqdm(desc="scored", unit=" comments", disable=None, file=sys.stderr) as bar:
         for answer, number in score_lines(model, source):
-            if "scores" not in answer:
+            if "error" in answer:
                 failed += 1
                 tqdm.write(f"classifier: line {number}: {answer['error']}", file=sys.stderr)
             # ASCII escapes carry any string, lone surrogates included, through any pipe.
@@ -123,7 +124,8 @@ def describe(card: Card) -> Iterator[str]:
             f"{overall.get('positives', '-'):>10}"
         )
     yield ""
-    yield "Meaning of flag: " + "; ".join(f"{name}: {card.operating_points[name]['flag']['meaning']}" for name in card.labels)
+    meanings = (f"{name}: {card.operating_points[name]['flag']['meaning']}" for name in card.labels)
+    yield f"Meaning of flag: {'; '.join(meanings)}"
     yield f"Ordinary news comments flagged by any label: {_share(card.statistics.get('clean_news_comments_flagged'))}"
     yield ""
     for name, labels in card.statistics.get("evaluation_sets", {}).items():
@@ -131,7 +133,8 @@ def describe(card: Card) -> Iterator[str]:
             yield f"AUC on {name}, {label}: {figures['auc']:.4f}"
     yield ""
     for name, source in card.data.get("sources", {}).items():
-        yield f"{name}: {source['rows']} rows, weight {source['weight']:g} ({source['weight_reason']}); {source['licence']}"
+        why = f"weight {source['weight']:g}: {source['weight_reason']}"
+        yield f"{name}: {source['rows']} rows; {why}; {source['licence']}"
     yield ""
     yield "Known limits:"
     yield from (f"- {limit}" for limit in card.limits)
@@ -152,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, purpose in (("score", "score JSON lines from standard input"), ("card", "print what the model is")):
         command = commands.add_parser(name, help=purpose)
-        command.add_argument("--model", type=Path, default=DEFAULT_DIRECTORY, help="a model's folder (default: the shipped one)")
+        command.add_argument(
+            "--model", type=Path, default=DEFAULT_DIRECTORY, help="a model's folder (default: the shipped one)"
+        )
     return parser
 
 

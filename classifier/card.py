@@ -71,7 +71,9 @@ class Card:
         missing = {"version", "labels", "operating_points", "features_version", "weights"} - set(content)
         if missing or set(content) - names:
             wrong = sorted(missing) or sorted(set(content) - names)
-            raise ModelError(f"The card's field {wrong[0]!r} is missing or unknown: restore card.json from the release.")
+            raise ModelError(
+                f"The card's field {wrong[0]!r} is missing or unknown: restore card.json from the release."
+            )
         _check_operating_points(content)
         return cls(**content | {"labels": tuple(content["labels"]), "limits": tuple(content.get("limits", ()))})
 

@@ -123,8 +123,8 @@ def _weights(content: bytes, path: Path) -> Weights:
     with contextlib.suppress(SafetensorError):
         tensors = tensors_from_bytes(content)
     expected = {
-        "sparse": (len(LABELS), BUCKETS),
-        "dense": (len(LABELS), len(DENSE_NAMES)),
+        "sparse": (BUCKETS, len(LABELS)),
+        "dense": (len(DENSE_NAMES), len(LABELS)),
         "bias": (len(LABELS),),
     }
     found = {name: tensor.shape for name, tensor in tensors.items()}

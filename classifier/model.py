@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classifier.card import Card
-from classifier.features import PASS_CHARS
+from classifier.features import passes
 from classifier.scoring import Weighed, Weights, probabilities, weigh
 
 LABELS = ("toxicity", "insult", "profanity", "threat", "identity_attack", "spam")
@@ -18,12 +18,9 @@ LABELS = ("toxicity", "insult", "profanity", "threat", "identity_attack", "spam"
 # A person reads a few marked words at a glance; more of them mark nothing.
 MAX_SPANS_PER_LABEL = 3
 
-# A word that moves a label's logit by less than this changes a probability by under 0.03
+# A word that moves a label's logit by less than this changes a probability by under 0.07
 # (the logistic function is never steeper than 1/4): not worth a reader's eye.
-MIN_SPAN_WEIGHT = 0.1
-
-# A pass holds at most this many comments, because the features number them in 13 bits.
-PASS_COMMENTS = 4096
+MIN_SPAN_WEIGHT = 0.25
 
 
 class Comment(NamedTuple):
@@ -115,15 +112,3 @@ class Model:
         ):
             found.setdefault(owner, []).append(Span(names[name], begin, end, share))
         return found
-
-
-def passes(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut a batch into parts of about PASS_CHARS characters, which bounds the memory of scoring."""
-    begin = size = 0
-    for index, text in enumerate(texts):
-        if index > begin and (size + len(text) > PASS_CHARS or index - begin >= PASS_COMMENTS):
-            yield texts[begin:index]
-            begin, size = index, 0
-        size += len(text)
-    if begin < len(texts):
-        yield texts[begin:]

@@ -1,6 +1,7 @@
-"""Usage: python -m training default-model --data DIR [--out DIR] [--pipeline DIR] [--jobs N]
+"""Train the model that ships, and write its figures into the page about it.
 
-Rebuild the model that ships from the corpora in DIR (which holds train/ and eval/).
+python -m training default-model --data DIR [--out DIR] [--pipeline DIR] [--jobs N]
+python -m training figures [--model DIR] [--page FILE]
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from classifier.loading import DEFAULT_DIRECTORY
+from classifier import ModelError
+from classifier.loading import DEFAULT_DIRECTORY, read_card
+from training import document
 from training.datasets import DataError
 from training.train import build
 
@@ -18,12 +21,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns 0, or 1 after one sentence on what is wrong."""
     options = _parser().parse_args(arguments)
     try:
-        trained = build(options.data, options.out, options.pipeline, options.jobs)
-    except (DataError, OSError) as error:
+        if options.command == "figures":
+            document.write(read_card(options.model), options.page)
+            print(f"The figures of {options.model} are in {options.page}.")
+        else:
+            model = build(options.data, options.out, options.pipeline, options.jobs).model
+            flagged = model.card.statistics["clean_news_comments_flagged"]
+            print(f"{model.version} written to {options.out}; it flags {flagged:.1%} of clean news comments.")
+    except (DataError, ModelError, OSError, document.PageError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
-    flagged = trained.model.card.statistics["clean_news_comments_flagged"]
-    print(f"{trained.model.version} written to {options.out}; it flags {flagged:.1%} of clean news comments.")
     return 0
 
 
@@ -32,11 +39,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     default = commands.add_parser("default-model", help="rebuild the model that ships")
     default.add_argument("--data", type=Path, required=True, help="the folder that holds train/ and eval/")
-    default.add_argument("--out", type=Path, default=DEFAULT_DIRECTORY, help="where the model goes (default: %(default)s)")
     default.add_argument(
-        "--pipeline", type=Path, default=Path("var/pipelines"), help="where the scikit-learn pipeline goes (default: %(default)s)"
+        "--out", type=Path, default=DEFAULT_DIRECTORY, help="where the model goes (default: %(default)s)"
+    )
+    default.add_argument(
+        "--pipeline",
+        type=Path,
+        default=Path("var/pipelines"),
+        help="where the scikit-learn pipeline goes (default: %(default)s)",
     )
     default.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    figures = commands.add_parser("figures", help="write a card's figures into its page")
+    figures.add_argument(
+        "--model", type=Path, default=DEFAULT_DIRECTORY, help="the model's folder (default: %(default)s)"
+    )
+    figures.add_argument("--page", type=Path, default=Path("docs/model.md"), help="the page (default: %(default)s)")
     return parser
 
 

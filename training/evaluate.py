@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tqdm import tqdm
 
 from classifier import LABELS
-from classifier.model import passes
+from classifier.features import passes
 from classifier.scoring import Weights, probabilities, weigh
 from training.datasets import evaluation_files, labels_of, read_lines
 

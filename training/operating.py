@@ -29,14 +29,14 @@ DECIMALS = 5
 
 
 def operating_points(
-    scores: np.ndarray, truth: np.ndarray, clean: np.ndarray, label: str, rate: float
+    scores: np.ndarray, truth: np.ndarray, weight: np.ndarray, clean: np.ndarray, label: str
 ) -> dict[str, dict[str, Any] | None]:
     """Return the points "flag" and "reject" of one label.
 
-    `scores` and `truth` are of held-out rows that have the label, `clean` are the scores of held-out
-    ordinary news comments, `rate` is how often the label occurs in life.
+    `scores`, `truth` and `weight` are of held-out rows that have the label, weighed so that it occurs as
+    often as in life; `clean` are the scores of held-out ordinary news comments.
     """
-    return {"flag": flag_point(scores, truth, clean, FLAG_SHARE[label]), "reject": reject_point(scores, truth, rate)}
+    return {"flag": flag_point(scores, truth, clean, FLAG_SHARE[label]), "reject": reject_point(scores, truth, weight)}
 
 
 def flag_point(scores: np.ndarray, truth: np.ndarray, clean: np.ndarray, share: float) -> dict[str, Any]:
@@ -54,30 +54,35 @@ def flag_point(scores: np.ndarray, truth: np.ndarray, clean: np.ndarray, share: 
     }
 
 
-def reject_point(scores: np.ndarray, truth: np.ndarray, rate: float) -> dict[str, Any] | None:
+def reject_point(scores: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> dict[str, Any] | None:
     """Return the lowest threshold that reaches REJECT_PRECISION, or None if none does.
 
-    Precision is weighed by how often the label occurs: recall * rate / (recall * rate + false alarms *
-    (1 - rate)). One false alarm more than was counted is assumed (Laplace's rule), so that a small
-    sample without any does not pass for proof.
+    Precision is the weight of the positives found over the weight of all found. One false alarm of
+    average weight is added to those counted (Laplace's rule), so that a small sample without any does
+    not pass for proof.
     """
-    positives, negatives = scores[truth == 1], scores[truth == 0]
-    best = None
-    for threshold in np.unique(positives)[::-1]:
-        found = int((positives >= threshold).sum())
-        if found < MIN_REJECTED:
-            continue
-        alarms = (int((negatives >= threshold).sum()) + 1) / (len(negatives) + 1)
-        hits = found / len(positives)
-        precision = hits * rate / (hits * rate + alarms * (1 - rate))
-        if precision >= REJECT_PRECISION:
-            best = {
-                "meaning": f"precision >= {REJECT_PRECISION:g} where {rate * 100:g} % of comments have the label",
-                "threshold": _floor(threshold),
-                "precision": round(precision, 4),
-                "recall": round(hits, 4),
-            }
-    return best
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(np.where(truth == 1, weight, 0.0)[order])
+    alarms = np.cumsum(np.where(truth == 0, weight, 0.0)[order]) + weight[truth == 0].mean()
+    precision = found / (found + alarms)
+    # A threshold takes in all rows of its score, so only the last of equal scores is one.
+    last = np.append(np.diff(scores[order]) != 0, True)
+    enough = np.cumsum(truth[order] == 1) >= MIN_REJECTED
+    reached = np.flatnonzero(last & enough & (precision >= REJECT_PRECISION))
+    if not len(reached):
+        return None
+    lowest = reached[-1]
+    threshold = float(scores[order][lowest])
+    if lowest + 1 < len(scores):
+        # A rounded number between this score and the next is as good, and readable.
+        threshold = min(threshold, _above(scores[order][lowest + 1]))
+    rate = float(weight[truth == 1].sum() / weight.sum())
+    return {
+        "meaning": f"precision >= {REJECT_PRECISION:g} where {rate * 100:.3g} % of comments have the label",
+        "threshold": threshold,
+        "precision": round(float(precision[lowest]), 4),
+        "recall": round(float(found[lowest] / found[-1]), 4),
+    }
 
 
 def union_share(clean: np.ndarray, labels: tuple[str, ...], points: Mapping[str, Any]) -> float:
@@ -89,7 +94,3 @@ def union_share(clean: np.ndarray, labels: tuple[str, ...], points: Mapping[str,
 def _above(score: float) -> float:
     """Return a rounded number above the score."""
     return min(round(math.floor(score * 10**DECIMALS) / 10**DECIMALS + 10**-DECIMALS, DECIMALS), 1.0)
-
-
-def _floor(score: float) -> float:
-    return math.floor(score * 10**DECIMALS) / 10**DECIMALS

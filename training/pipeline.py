@@ -18,8 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from classifier.features import BUCKETS, DENSE_NAMES, extract
-from classifier.model import passes
+from classifier.features import BUCKETS, DENSE_NAMES, extract, passes
 from classifier.scoring import Weights, probabilities
 
 # A known row is 0 or 1; anything else would be taken for a class.
@@ -156,7 +155,9 @@ def served_weights(pipeline: Pipeline) -> Weights:
     scale, labels = pipeline["scale"], pipeline["labels"]
     coefficients = labels.coef_.astype(np.float64) * scale.scale_ * labels.slope_[:, None]
     bias = labels.intercept_ * labels.slope_ + labels.offset_
-    return Weights(coefficients[:, :BUCKETS], coefficients[:, BUCKETS:], bias)
+    return Weights(
+        np.ascontiguousarray(coefficients[:, :BUCKETS].T), np.ascontiguousarray(coefficients[:, BUCKETS:].T), bias
+    )
 
 
 def _matrix(texts: Sequence[str]) -> sp.csr_matrix:

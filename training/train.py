@@ -6,7 +6,7 @@ The same data and the same pinned packages give the same files, byte for byte.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,11 +35,13 @@ LIFE_RATES = {
     "spam": 0.05,
 }
 
-# Strong regularisation, because the sources disagree on what toxic means: on held-out news comments
-# toxicity's AUC was 0.901 at C = 0.05, 0.895 at 0.15, 0.882 at 0.5 and 0.869 at 2.
+# Strong regularisation, because the sources disagree on what toxic means: with the textbook's norm, toxicity's
+# AUC on held-out news comments was 0.901 at C = 0.05, 0.895 at 0.15, 0.882 at 0.5 and 0.869 at 2. With
+# ours, whose values are larger, it was 0.906 at 0.005 and 0.904 at 0.02, while spam on blogs held out
+# went from 0.967 to 0.970: 0.02 serves both.
 PARAMETERS = {
     "scale__dense_scale": 1.0,
-    "labels__C": 0.1,
+    "labels__C": 0.02,
     "labels__tol": 1e-4,
     "labels__max_iter": 300,
     "labels__domain_scale": 1.0,
@@ -51,6 +53,7 @@ LIMITS = (
     "Threats are rare in the data (a few hundred rows): the label finds the blunt ones only.",
     "Evasion by look-alike letters, spacing or leetspeak is not undone yet.",
     "A single vile sentence weighs less the longer the friendly text around it is.",
+    "A short comment with a link often scores as spam, whatever the link is.",
     "Hostile sentences that name a group are told from neutral ones mostly by their words, "
     "so neutral mentions of often-attacked groups score higher than they should.",
     "Quoted insults and insults of oneself score like insults.",
@@ -169,19 +172,34 @@ def _measured(scores: np.ndarray, truth: np.ndarray, weight: np.ndarray, held: S
     points, labels = {}, {}
     for index, label in enumerate(LABELS):
         known = truth[:, index] != UNKNOWN
-        own, own_truth = scores[known, index], truth[known, index]
-        points[label] = operating.operating_points(own, own_truth, scores[clean, index], label, LIFE_RATES[label])
+        own, own_truth, own_weight = scores[known, index], truth[known, index], weight[known, index]
+        points[label] = operating.operating_points(own, own_truth, own_weight, scores[clean, index], label)
         labels[label] = {
             "overall": evaluate.ranking(own, own_truth),
             "by_source": evaluate.by_source(scores[:, index], truth[:, index], sources),
-            "reliability": evaluate.reliability(own, own_truth, weight[known, index]),
+            "reliability": evaluate.reliability(own, own_truth, own_weight),
         }
     statistics = {
         "held_out": labels,
         "clean_news_comments": int(clean.sum()),
         "clean_news_comments_flagged": round(operating.union_share(scores[clean], LABELS, points), 5),
+        "clean_flagged_by_source": _clean_flagged(scores, truth, sources, points),
     }
     return {"operating_points": points, "statistics": statistics}
+
+
+def _clean_flagged(
+    scores: np.ndarray, truth: np.ndarray, sources: Sequence[str], points: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return for each source how many held-out rows have no label, as far as is known, and what share is flagged."""
+    clean = (truth != 1).all(axis=1)
+    names = np.array(sources)
+    found = {}
+    for name in sorted(set(names[clean].tolist())):
+        here = clean & (names == name)
+        flagged = round(operating.union_share(scores[here], LABELS, points), 4)
+        found[name] = {"comments": int(here.sum()), "flagged": flagged}
+    return found
 
 
 def _card(version: str, fitting: Sequence[Row], held: Sequence[Row]) -> Card:
@@ -232,7 +250,12 @@ def _data(fitting: Sequence[Row], held: Sequence[Row]) -> dict[str, Any]:
             },
         }
     implied = [
-        {"source": name, "where": f"{condition} is 0" if condition else "every row", "zeros": list(zeros), "reason": why}
+        {
+            "source": name,
+            "where": f"{condition} is 0" if condition else "every row",
+            "zeros": list(zeros),
+            "reason": why,
+        }
         for name, rules in datasets.IMPLIED_ZEROS.items()
         for condition, zeros, why in rules
     ]
@@ -240,5 +263,9 @@ def _data(fitting: Sequence[Row], held: Sequence[Row]) -> dict[str, Any]:
         "fingerprint": datasets.fingerprint_rows([*fitting, *held]),
         "sources": sources,
         "implied_zeros": implied,
+        "left_out_labels": [
+            {"source": source, "label": label, "reason": why}
+            for (source, label), why in datasets.LEFT_OUT_LABELS.items()
+        ],
         "note": "No text of any source is part of the model's files: weights, counts and figures only.",
     }
