@@ -53,6 +53,7 @@ bench-pipeline: install ## comments a second and latency, against one RQ job per
 .PHONY: default-model
 default-model: install ## rebuild the shipped model from DATA
 	@$(VENV)/python -m training default-model --data $(DATA)
+	@$(VENV)/python -m training figures
 
 .PHONY: lock
 lock: install-dev ## pin requirements.in and requirements-dev.in anew, with hashes

@@ -26,6 +26,8 @@ def create_app(**overrides: Any) -> Flask:
     app.config.update(config.load(**overrides))
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = app.config["MAX_BODY_BYTES"]
     app.json.sort_keys = False
+    app.url_map.converters["reference"] = api.ReferenceConverter
+    app.url_map.merge_slashes = False  # A site's own references may have slashes anywhere.
     database.init_app(app)
     jobs.init_app(app)
     auth.init_app(app)

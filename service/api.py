@@ -10,13 +10,14 @@ from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, json, request, url_for
 from pydantic import BaseModel, Field, StrictInt
+from werkzeug.routing import BaseConverter
 
 from . import moderation, queries
 from .auth import needs_key
-from .body import read_body
+from .body import FORM_TYPES, read_body
 from .errors import FieldError, InvalidFields
 from .openapi import operation
-from .submission import Submission, validate
+from .submission import Submission, at_most, optional, validate
 from .tables import Status
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
@@ -142,7 +143,7 @@ class Review(BaseModel):
     decision: Literal["approve", "reject"]
     revision: StrictInt = Field(description="The revision that the person saw.", examples=[1])
     status: Status = Field(Status.FLAGGED, description="The status that the person saw.")
-    note: Annotated[str | None, Field(max_length=2000)] = Field(None, description="The person's own words.")
+    note: optional(at_most(2000)) = Field(None, description="The person's own words.")
 
 
 @blueprint.post("/comments")
@@ -182,7 +183,8 @@ def _idempotency_key() -> str | None:
 
 def _preferred_wait() -> float | None:
     """Read `Prefer: wait=2` (RFC 7240, section 4.3), cut to what this installation grants."""
-    match = re.search(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})\b', ",".join(request.headers.getlist("Prefer")))
+    preferences = ",".join(request.headers.getlist("Prefer"))
+    match = re.search(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})\b', preferences, re.IGNORECASE)
     return min(float(match[1]), current_app.config["MAX_WAIT_SECONDS"]) if match else None
 
 
@@ -204,7 +206,15 @@ def comment(comment_id: UUID) -> Response:
     return _answer(_comment(queries.comment(str(comment_id), g.site_id)))
 
 
-@blueprint.get("/articles/<path:article>/comments")
+class ReferenceConverter(BaseConverter):
+    """A site's own name of an article in a path: anything, slashes at its ends included."""
+
+    regex = ".+"
+    part_isolating = False
+    weight = 300  # Tried after everything that is more particular.
+
+
+@blueprint.get("/articles/<reference:article>/comments")
 @needs_key("comments:read")
 @operation("Read an article's published comments", query=PublishedQuery, answers={200: Published},
            problems=(422, 503), headers={"If-None-Match": "The ETag of an earlier answer; 304 if nothing changed."})
@@ -237,7 +247,7 @@ def queue() -> Response:
 def decide(comment_id: UUID) -> Response:
     """Approve or reject a comment as a person who saw a revision of it; 409 when it has changed since."""
     body = read_body(request)
-    if request.mimetype not in ("application/json", "text/json") and str(body.get("revision", "")).isdecimal():
+    if request.mimetype in FORM_TYPES and re.fullmatch(r"[0-9]{1,9}", body.get("revision", "")):
         body["revision"] = int(body["revision"])  # A form has only texts.
     asked = validate(Review, body)
     moderation.review(str(comment_id), moderation.OUTCOMES[asked.decision], revision=asked.revision, seen=asked.status,

@@ -16,14 +16,15 @@ from datetime import timedelta
 from functools import cache, wraps
 from typing import Any, NamedTuple, TypeVar
 
+from email_validator import EmailNotValidError, validate_email
 from flask import Flask, g, redirect, request, session, url_for
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from . import database
 from .errors import NotAllowed, NotSignedIn
-from .tables import api_keys, moderators, new_id, sites, utc_now
+from .tables import api_keys, moderators, sites, utc_now
 
 SCOPES = {
     "comments:write": "submit comments",
@@ -50,7 +51,9 @@ class Access(NamedTuple):
 
 
 def add_site(name: str, rejects_automatically: bool = False) -> str:
-    """Add a site and return its id. Raises ValueError if there is one of that name."""
+    """Add a site and return its id. Raises ValueError for a name that is blank, too long, or taken."""
+    if not name.strip() or len(name) > sites.c.name.type.length:
+        raise ValueError(f"a site's name needs 1 to {sites.c.name.type.length} characters")
     try:
         with database.writing() as connection:
             return connection.execute(insert(sites).values(name=name, rejects_automatically=rejects_automatically)
@@ -148,54 +151,84 @@ def public(reason: str) -> Callable[[View], View]:
 
 
 def add_moderator(email: str, password: str) -> None:
-    """Add a moderator. Raises ValueError for a password that is too short, or an address that is taken."""
+    """Add a moderator. Raises ValueError for what is no address, a password that is too short, or an address taken."""
+    email = _normal(email)
+    try:
+        validate_email(email, check_deliverability=False)
+    except EmailNotValidError as error:
+        raise ValueError(f"{email[:80]!r} is not an e-mail address: {error}") from None
     if len(password) < MIN_PASSWORD_CHARS:
         raise ValueError(f"the password needs at least {MIN_PASSWORD_CHARS} characters")
     try:
         with database.writing() as connection:
-            connection.execute(insert(moderators).values(id=new_id(), email=email.strip().lower(),
-                                                         password_hash=generate_password_hash(password)))
+            connection.execute(insert(moderators).values(email=email, password_hash=generate_password_hash(password)))
     except IntegrityError:
         raise ValueError(f"there is a moderator with the address {email} already") from None
 
 
+def remove_moderator(email: str) -> None:
+    """Remove a moderator; what they decided stays. Raises ValueError if there is none of that address."""
+    with database.writing() as connection:
+        if not connection.execute(delete(moderators).where(moderators.c.email == _normal(email))).rowcount:
+            raise ValueError(f"there is no moderator with the address {email}")
+
+
 def set_password(email: str, password: str) -> None:
     """Give a moderator this password; the moderator is added if not there. Raises ValueError as add_moderator()."""
-    with database.writing() as connection:
-        row = connection.execute(select(moderators.c.id, moderators.c.password_hash)
-                                 .where(moderators.c.email == email)).first()
-        if row is not None and not check_password_hash(row.password_hash, password):
-            connection.execute(update(moderators).where(moderators.c.id == row.id)
-                               .values(password_hash=generate_password_hash(password)))
+    row = _moderator(email)
     if row is None:
         add_moderator(email, password)
+    elif not check_password_hash(row.password_hash, password):
+        with database.writing() as connection:
+            connection.execute(update(moderators).where(moderators.c.id == row.id)
+                               .values(password_hash=generate_password_hash(password)))
+
+
+def _moderator(email: str) -> Row | None:
+    if "\0" in email:  # PostgreSQL cannot even look for it.
+        return None
+    with database.reading() as connection:
+        return connection.execute(select(moderators).where(moderators.c.email == _normal(email))).first()
+
+
+def _normal(email: str) -> str:
+    return email.strip().lower()
 
 
 def sign_in(email: str, password: str) -> bool:
     """Sign a moderator in, or say no; which of the two was wrong, or whether it is too soon, is not told apart."""
-    with database.reading() as connection:
-        row = connection.execute(select(moderators).where(moderators.c.email == email.strip().lower())).first()
+    row = _moderator(email)
+    in_time = row is not None and _count_try(row.id)
     # The hash of nobody's password is checked too, so that the time taken does not tell who has an account.
     fits = check_password_hash(row.password_hash if row else _nobodys_hash(), password)
-    if row is None or (row.next_sign_in_at is not None and row.next_sign_in_at > utc_now()):
+    if not (in_time and fits):
         return False
-    if not fits or row.failed_sign_ins:
-        _count_sign_in(row.id, fits)
-    if fits:
-        session.clear()
-        session["moderator_id"] = row.id
-        session.permanent = True
-    return fits
-
-
-def _count_sign_in(moderator_id: str, fits: bool) -> None:
     with database.writing() as connection:
-        failed = connection.execute(
-            update(moderators).where(moderators.c.id == moderator_id)
-            .values(failed_sign_ins=0 if fits else moderators.c.failed_sign_ins + 1)
-            .returning(moderators.c.failed_sign_ins)).scalar_one()
-        pause = utc_now() + SIGN_IN_PAUSE if failed >= FREE_SIGN_INS else None
-        connection.execute(update(moderators).where(moderators.c.id == moderator_id).values(next_sign_in_at=pause))
+        connection.execute(update(moderators).where(moderators.c.id == row.id)
+                           .values(failed_sign_ins=0, next_sign_in_at=None))
+    session.clear()
+    session.update(moderator_id=row.id, password=_fingerprint(row.password_hash))
+    session.permanent = True
+    return True
+
+
+def _count_try(moderator_id: str) -> bool:
+    """Count a try before its password is looked at, so that many at once are counted; say whether it may be made."""
+    now = utc_now()
+    may_try = or_(moderators.c.next_sign_in_at.is_(None), moderators.c.next_sign_in_at <= now)
+    with database.writing() as connection:
+        tries = connection.execute(update(moderators).where(moderators.c.id == moderator_id, may_try)
+                                   .values(failed_sign_ins=moderators.c.failed_sign_ins + 1)
+                                   .returning(moderators.c.failed_sign_ins)).scalar()
+        if tries is not None and tries >= FREE_SIGN_INS:
+            connection.execute(update(moderators).where(moderators.c.id == moderator_id)
+                               .values(next_sign_in_at=now + SIGN_IN_PAUSE))
+    return tries is not None
+
+
+def _fingerprint(password_hash: str) -> str:
+    """What a session remembers of the password, so that it ends when the password is changed."""
+    return hashlib.sha256(password_hash.encode()).hexdigest()[:16]
 
 
 @cache
@@ -203,14 +236,20 @@ def _nobodys_hash() -> str:
     return generate_password_hash(secrets.token_hex())
 
 
+def _signed_in() -> Row | None:
+    if "moderator_id" not in session:
+        return None
+    with database.reading() as connection:
+        row = connection.execute(select(moderators).where(moderators.c.id == session["moderator_id"])).first()
+    return row if row and session.get("password") == _fingerprint(row.password_hash) else None
+
+
 def needs_moderator(view: View) -> View:
     """Ask for a signed-in moderator, found in `g.moderator`; others are sent to the sign-in and back."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        with database.reading() as connection:
-            g.moderator = connection.execute(select(moderators.c.id, moderators.c.email).where(
-                moderators.c.id == session.get("moderator_id", ""))).first() if "moderator_id" in session else None
+        g.moderator = _signed_in()
         if g.moderator is None:
             here = request.full_path.rstrip("?") if request.method == "GET" else None
             return redirect(url_for("desk.sign_in_page", next=here))

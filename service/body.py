@@ -13,7 +13,7 @@ from flask import Request
 from .errors import BadBody, WrongMediaType
 
 JSON_TYPES = ("application/json", "text/json")
-URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+FORM_TYPES = URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 # Every known client sends fewer than 40 fields; a body of "a&a&a&..." should not cost a minute.
 MAX_FORM_FIELDS = 200
 # Twice the digits of any number that we have a use for; Python's own limit is 4,300.
@@ -102,13 +102,17 @@ def _folded(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     article: dict[str, str] = {}
     for key, value in pairs:
+        if key is None:
+            raise BadBody("The form has a part without a name. Name every field.")
         part = re.fullmatch(r"article(?:\[(id|url|title)\]|[._](id|url|title))", key)
         target, name = (article, part[1] or part[2]) if part else (fields, key)
         if name in target:
             raise BadBody(f"The form has the field {key[:80]!r} twice. Send each field once.")
         target[name] = value
-    if article and "article" in fields:
-        raise BadBody("The form names the article twice. Send either article or article[id].")
     # A form has no null: a field that was left empty was left out.
     article = {name: value for name, value in article.items() if value}
+    if article and not fields.get("article"):
+        fields.pop("article", None)
+    if article and "article" in fields:
+        raise BadBody("The form names the article twice. Send either article or article[id].")
     return fields | ({"article": article} if article else {})

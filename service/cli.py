@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
+from flask.cli import with_appcontext
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from . import auth, database, migrations, replay
-from .tables import api_keys, sites, utc_now
-
-sites_group = AppGroup("sites", help="The sites whose comments this service keeps.")
-keys_group = AppGroup("keys", help="The sites' keys.")
-moderators_group = AppGroup("moderators", help="The people at the desk.")
+from .errors import Problem
+from .tables import api_keys, moderators, sites, utc_now
 
 
-@click.command("migrate")
+class ClearCommand(click.Command):
+    """A command that tells what went wrong in one sentence, with exit code 1."""
+
+    def invoke(self, context: click.Context) -> None:
+        """Run the command inside the application's context."""
+        try:
+            with_appcontext(super().invoke)(context)
+        except (ValueError, OSError, Problem) as error:
+            raise click.ClickException(str(error)) from error
+        except OperationalError as error:
+            raise click.ClickException(f"The database does not answer: {' '.join(str(error.orig).split())}") from error
+
+
+class ClearGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = ClearCommand
+
+
+sites_group = ClearGroup("sites", help="The sites whose comments this service keeps.")
+keys_group = ClearGroup("keys", help="The sites' keys.")
+moderators_group = ClearGroup("moderators", help="The people at the desk.")
+
+
+@click.command("migrate", cls=ClearCommand)
 def migrate() -> None:
     """Bring the database's tables up to date. Safe to run twice, or twice at once."""
     migrations.upgrade(current_app.extensions["engine"])
@@ -31,8 +52,7 @@ def migrate() -> None:
               help="Reject without a person what is over the model's threshold for that.")
 def add_site(name: str, rejects_automatically: bool) -> None:
     """Add a site called NAME."""
-    with _clear_errors():
-        auth.add_site(name, rejects_automatically)
+    auth.add_site(name, rejects_automatically)
     click.echo(f"Added {name}. Make its key with: flask keys add {name!r}")
 
 
@@ -92,12 +112,27 @@ def revoke_key(key_id: str) -> None:
 @click.password_option(help="Asked for when not given.")
 def add_moderator(email: str, password: str) -> None:
     """Add a moderator who signs in with EMAIL."""
-    with _clear_errors():
-        auth.add_moderator(email, password)
+    auth.add_moderator(email, password)
     click.echo(f"Added {email}.")
 
 
-@click.command("replay")
+@moderators_group.command("list")
+def list_moderators() -> None:
+    """List the moderators."""
+    with database.reading() as connection:
+        for email in connection.scalars(select(moderators.c.email).order_by(moderators.c.email)):
+            click.echo(email)
+
+
+@moderators_group.command("remove")
+@click.argument("email")
+def remove_moderator(email: str) -> None:
+    """Remove the moderator who signs in with EMAIL, at once; what they decided stays."""
+    auth.remove_moderator(email)
+    click.echo(f"Removed {email}.")
+
+
+@click.command("replay", cls=ClearCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--url", help="The service's address. Default: the one that `make run` started.")
 @click.option("--key", help="A site's key. Default: the one that `make run` made.")
@@ -111,11 +146,10 @@ def replay_command(files: tuple[Path, ...], url: str | None, key: str | None, li
     FILES hold one JSON object a line (.jsonl or .jsonl.gz), with `comment` or `text`, and where known `name`, `email`
     and `website`. Lines are taken from the files in turn.
     """
-    with _clear_errors():
-        if url is None or key is None:
-            first_run = replay.first_run()
-            url, key = url or first_run["url"], key or first_run["site_key"]
-        report = replay.run(replay.read(files, limit), url, key, connections)
+    if url is None or key is None:
+        first_run = replay.first_run()
+        url, key = url or first_run["url"], key or first_run["site_key"]
+    report = replay.run(replay.read(files, limit), url, key, connections)
     click.echo(report.as_text())
     if not report.is_whole():
         raise click.ClickException("Not every comment was accepted and decided exactly once.")
@@ -126,17 +160,6 @@ def _site(name: str) -> str:
     if site_id is None:
         raise click.ClickException(f"There is no site called {name!r}; `flask sites list` shows them.")
     return site_id
-
-
-class _clear_errors:
-    """Turn what a person did wrong into one sentence and exit code 1."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (ValueError, OSError, json.JSONDecodeError)):
-            raise click.ClickException(str(error)) from error
 
 
 def init_app(app: Flask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -12,6 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from .errors import Unavailable
+
+logger = logging.getLogger(__name__)
 
 # How long a writer waits for another one on SQLite. A batch's commit takes some 20 ms; 10 s means trouble.
 SQLITE_BUSY_MILLISECONDS = 10_000
@@ -25,7 +28,9 @@ def connect(url: str, pool_size: int = 10) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # The ping costs 0.1 ms a transaction and spares the first request after a database restart its error.
-    return create_engine(url, pool_size=pool_size, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    # In the server's own zone, the first and last hours of Python's calendar would fall off its ends.
+    return create_engine(url, pool_size=pool_size, pool_pre_ping=True,
+                         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"})
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -83,6 +88,7 @@ def _transaction(engine: Engine | None, writes: bool) -> Iterator[Connection]:
             with connection.begin():
                 yield connection
     except (OperationalError, InterfaceError) as error:
+        logger.warning("the database failed: %s", " ".join(str(error.orig).split()))
         raise Unavailable("The database does not answer just now, so nothing was stored. Try again in a moment.",
                           headers={"Retry-After": "2"}) from error
 

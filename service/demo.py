@@ -76,10 +76,11 @@ def reply() -> Any:
 def _discussion() -> dict[str, Any]:
     """What is published, and this visitor's own comments that are not (yet)."""
     site_id = ensure_site(SITE)
-    page = queries.published(site_id, ARTICLE["id"], order="oldest", limit=queries.MAX_PAGE)
+    page = queries.published(site_id, ARTICLE["id"], order="newest", limit=queries.MAX_PAGE)
+    comments = page.items[::-1]  # The newest of them, in the order of their arrival.
     mine = queries.some(session.get("mine", []), site_id)
     waiting = [comment for comment in mine if comment["status"] in (Status.PENDING, Status.FLAGGED)]
-    return {"article": ARTICLE, "comments": page.items, "number": _number(page.items), "waiting": waiting}
+    return {"article": ARTICLE, "comments": comments, "number": _number(comments), "waiting": waiting}
 
 
 def _number(comments: list[dict[str, Any]]) -> int:

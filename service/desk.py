@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, session, url_for
@@ -38,8 +38,7 @@ def sign_in_form() -> Any:
 
 def _inside(target: str) -> str:
     """Only go on to our own pages, or anyone could send moderators from our sign-in to a page of theirs."""
-    parts = urlsplit(target)
-    inside = target.startswith("/desk") and not parts.scheme and not parts.netloc and "\\" not in target
+    inside = re.fullmatch(r"/desk([/?][\w/?=&.%-]*)?", target, re.ASCII)
     return target if inside else url_for("desk.queue")
 
 
@@ -56,10 +55,11 @@ def sign_out() -> Response:
 @needs_moderator
 def queue() -> str:
     """Show what waits for a person: what was flagged, and what nobody scored in time."""
-    page = queries.queue(cursor=request.args.get("cursor"), limit=queries.DEFAULT_PAGE,
+    cursor = request.args.get("cursor")
+    page = queries.queue(cursor=cursor, limit=queries.DEFAULT_PAGE,
                          overdue_seconds=current_app.config["OVERDUE_SECONDS"])
-    return render_template("queue.html", items=page.items, next_cursor=page.next_cursor, counts=queries.counts(),
-                           moderator=request_globals.moderator)
+    return render_template("queue.html", items=page.items, cursor=cursor, next_cursor=page.next_cursor,
+                           counts=queries.counts(), moderator=request_globals.moderator)
 
 
 @blueprint.post("/comments/<uuid:comment_id>/decision")
@@ -77,7 +77,7 @@ def decide(comment_id: UUID) -> Response:
         flash("Published." if outcome == Status.PUBLISHED else "Rejected.")
     except (Conflict, NotFound) as problem:
         flash(problem.detail)
-    return redirect(url_for("desk.queue"))
+    return redirect(url_for("desk.queue", cursor=request.form.get("cursor")))
 
 
 @blueprint.app_template_filter()

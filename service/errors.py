@@ -53,9 +53,14 @@ class Problem(CopydeskError):
         super().__init__(detail)
         self.detail, self.errors, self.headers, self.members = detail, errors, headers or {}, members
 
+    @property
+    def type(self) -> str:
+        """Where the docs tell about this kind of problem."""
+        return f"/docs#error-{self.code}"
+
     def as_dict(self) -> dict[str, Any]:
         """The RFC 9457 body; `errors` stands in it only where fields are to blame."""
-        body = {"type": f"/docs#error-{self.code}", "title": self.title, "status": self.status, "detail": self.detail}
+        body = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
         if self.errors:
             body["errors"] = [error._asdict() for error in self.errors]
         return body | self.members
@@ -109,10 +114,11 @@ PROBLEMS = (BadBody, NotSignedIn, NotAllowed, NotFound, Conflict, TooLarge, Wron
 class _Http(Problem):
     """What Flask and Werkzeug raise by themselves, in our shape."""
 
+    type = "about:blank"  # RFC 9457, section 4.2.1: no more is meant than the HTTP status says.
+
     def __init__(self, error: HTTPException):
         super().__init__(error.description or "")
         self.status, self.title = error.code or 500, error.name
-        self.code = error.name.lower().replace(" ", "-")
         # Allow, WWW-Authenticate and their like stay; the body's own headers are ours.
         self.headers = {k: v for k, v in error.get_headers() if k.lower() not in ("content-type", "content-length")}
 
@@ -138,7 +144,8 @@ def init_app(app: Flask, page) -> None:
     @app.errorhandler(413)
     def on_too_large(error: HTTPException) -> Response:
         limit = app.config["MAX_BODY_BYTES"]
-        return answer(TooLarge(f"The body is larger than {limit:,} bytes (MAX_BODY_BYTES). Send less."))
+        return answer(TooLarge(f"The body is larger than {limit:,} bytes (MAX_BODY_BYTES), or a form has more parts "
+                               "than any needs. Send less."))
 
     @app.errorhandler(HTTPException)
     def on_http(error: HTTPException) -> Response:

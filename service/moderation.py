@@ -170,6 +170,8 @@ def apply(claim_id: str, scored: Iterable[Scored], policies: Callable[[bool], Po
         verdict_rows, change_rows = [], []
         for row in ours:
             each = by_id[row.id]
+            if row.revision != each.revision:
+                continue  # Another text was scored; when the claim runs out, this one is.
             decision = decide(each.verdict and each.verdict["scores"], policies(each.site_id in rejecting))
             decided.setdefault(decision.outcome, []).append(row.id)
             change_rows.append(_change(row.id, row.revision, Status.PENDING, decision, now))

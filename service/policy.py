@@ -40,8 +40,10 @@ Phase = Callable[[Scores, Policy], Decision | None]
 
 
 def no_verdict(scores: Scores, policy: Policy) -> Decision | None:
-    """If the classifier gave no verdict, a person looks."""
-    return Decision(Status.FLAGGED, "no_verdict", "not_scored") if scores is None else None
+    """If the classifier gave no verdict, or none on a label that the policy asks for, a person looks."""
+    # A score that is not a number fails this comparison too.
+    whole = scores is not None and policy.flag and all(0 <= scores.get(label, -1) <= 1 for label in policy.flag)
+    return None if whole else Decision(Status.FLAGGED, "no_verdict", "not_scored")
 
 
 def blatant(scores: Scores, policy: Policy) -> Decision | None:

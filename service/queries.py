@@ -18,6 +18,8 @@ from .errors import FieldError, InvalidFields, NotFound
 from .tables import Status, articles, changes, comments, utc_now, verdicts
 
 DEFAULT_PAGE, MAX_PAGE = 50, 200
+# No page indents further. A chain of a thousand replies, each to the one before, must not break the page for all.
+MAX_REPLY_DEPTH = 10
 
 
 class Page(NamedTuple):
@@ -81,9 +83,12 @@ def published(site_id: str, article: str, *, order: str = "oldest", nested: bool
     """A page of what is published under an article, by the order of arrival.
 
     order: "oldest" or "newest" first. nested: pages over comments that answer none, each with all its `replies`,
-    oldest first; else every comment stands by itself. A reply whose parent is not published stands for itself.
+    oldest first; else every comment stands by itself. A reply whose parent is not published stands for itself, and
+    one that is deeper than MAX_REPLY_DEPTH hangs at that depth; its `parent_id` still says what it answers.
     Paging is by id, not by number, so that a page never shows a comment twice or leaves one out while others arrive.
     """
+    if "\0" in article:  # PostgreSQL cannot even look for it.
+        return Page([], None)
     parent = aliased(comments, name="parent")
     visible = (select(*_PUBLIC).join(articles, articles.c.id == comments.c.article_id)
                .where(articles.c.site_id == site_id, articles.c.ref == article, comments.c.status == Status.PUBLISHED))
@@ -101,20 +106,22 @@ def published(site_id: str, article: str, *, order: str = "oldest", nested: bool
 
 
 def _add_replies(connection: Connection, roots: list[dict[str, Any]]) -> None:
-    """Hang every published reply, however deep, under the comment that it answers."""
+    """Hang every published reply under the comment that it answers, as deep as MAX_REPLY_DEPTH."""
     tree = (select(comments.c.id).where(comments.c.parent_id.in_([root["id"] for root in roots]),
                                         comments.c.status == Status.PUBLISHED).cte("tree", recursive=True))
     tree = tree.union_all(select(comments.c.id).join(tree, comments.c.parent_id == tree.c.id)
                           .where(comments.c.status == Status.PUBLISHED))
     replies = connection.execute(select(*_PUBLIC).where(comments.c.id.in_(select(tree.c.id))).order_by(comments.c.id))
-    by_id = {root["id"]: root | {"replies": []} for root in roots}
+    for root in roots:
+        root["replies"] = []
+    # For each comment, the lists from the root's down to the one in which a reply to it belongs. A reply is always
+    # younger than what it answers, so its parent is here before it.
+    lists = {root["id"]: [root["replies"]] for root in roots}
     for row in replies:
-        by_id[row.id] = {**row._mapping, "replies": []}
-    # A reply is always younger than what it answers, so its parent is in the dictionary before it.
-    for item in by_id.values():
-        if item["parent_id"] in by_id:
-            by_id[item["parent_id"]]["replies"].append(item)
-    roots[:] = [by_id[root["id"]] for root in roots]
+        item = {**row._mapping, "replies": []}
+        above = lists[row.parent_id]
+        above[-1].append(item)
+        lists[row.id] = [*above, item["replies"]] if len(above) < MAX_REPLY_DEPTH else above
 
 
 # ---------------------------------------------------------------------------------------------- the flag queue
@@ -180,7 +187,7 @@ def _decode_cursor(cursor: str, order: str) -> str:
         made_for, comment_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if made_for == order:
             return str(UUID(comment_id))
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):
         pass
     raise InvalidFields("This cursor was not given by this list.", errors=(
         FieldError("cursor", "invalid_cursor", "Send the next_cursor of the page before, with the same order."),))

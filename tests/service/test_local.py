@@ -58,7 +58,7 @@ class Local:
         assert status == 202
         while body["status"] == "pending":
             _, body = client.send("GET", f"/v1/comments/{body['id']}", None)
-        client.connection.close()
+        client.close()
         assert time.monotonic() - started < 1
         return body
 
@@ -112,7 +112,7 @@ def test_it_runs_stops_and_runs_again(local: Local) -> None:
     assert (facts["site_key"], facts["password"]) == (kept["site_key"], kept["password"])
     client = Client(kept["url"], kept["site_key"])
     assert client.send("GET", f"/v1/comments/{first['id']}", None)[0] == 200
-    client.connection.close()
+    client.close()
 
 
 def test_it_restarts_a_worker_that_dies(local: Local) -> None:
@@ -125,7 +125,7 @@ def test_it_restarts_a_worker_that_dies(local: Local) -> None:
     client = Client(local.facts()["url"], local.facts()["site_key"])
     client.headers["Prefer"] = "wait=10"  # Long enough for the new worker to load.
     status, body = client.send("POST", "/v1/comments", KIND)
-    client.connection.close()
+    client.close()
     assert (status, body["status"]) == (200, "published")
 
 
