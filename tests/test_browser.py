@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,11 @@ def url(worker: Process, app: Flask, settings: dict[str, Any], tmp_path: Path) -
     port = free_port()
     auth.add_moderator("mo@news.example", "a long password")
     with running("web", settings | {"PORT": port, "WEB_PROCESSES": 1}, tmp_path) as web:
-        wait_until(lambda: str(port) and _listens(port, web))
+        wait_until(lambda: _listens(port, web))
         yield f"http://127.0.0.1:{port}"
 
 
 def _listens(port: int, web: Process) -> bool:
-    import socket
     assert web.process.poll() is None, web.log.read_text()
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -133,6 +133,7 @@ def test_a_flagged_comment_is_approved_at_the_desk(url: str, page: Page, browser
     desk.get_by_label("E-mail address").fill("mo@news.example")
     desk.get_by_label("Password").fill("a long password")
     desk.get_by_role("button", name="Sign in").click()
+    expect(desk.get_by_role("button", name="Sign out")).to_be_visible()
 
     def card() -> Any:
         desk.reload()

@@ -184,6 +184,15 @@ def test_a_folder_that_cannot_be_written(local: Local) -> None:
     assert "cannot be written to" in local.fail()
 
 
+@pytest.mark.parametrize("url", ["postgresql+psycopg://postgres@127.0.0.1:{port}/none", "sqlite:///{folder}/no/folder.sqlite3"])
+def test_a_database_that_is_not_there(local: Local, url: str) -> None:
+    """The sentence names the database, and the reason."""
+    url = url.format(port=free_port(), folder=local.folder)
+    local.environment["DATABASE_URL"] = url
+
+    assert f"the database {url} cannot be used" in local.fail()
+
+
 def test_facts_that_cannot_be_read(local: Local) -> None:
     """A broken file of facts is named, and what to do about it."""
     (local.folder / "var").mkdir()
