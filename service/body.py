@@ -63,11 +63,11 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(key for key in keys if keys.count(key) > 1)
-        raise BadBody(f"The JSON has the key {double[:80]!r} twice. Send each key once.")
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise BadBody(f"The JSON has the key {key[:80]!r} twice. Send each key once.")
+        result[key] = value
     return result
 
 

@@ -187,6 +187,23 @@ def apply(claim_id: str, scored: Iterable[Scored], policies: Callable[[bool], Po
     return counts
 
 
+def postpone(claim_id: str, comment_ids: Sequence[str]) -> None:
+    """Take back the attempt that claim() counted for comments whose turn comes later; they stay claimed."""
+    with database.writing() as connection:
+        connection.execute(update(comments).where(comments.c.id.in_(comment_ids), comments.c.claim == claim_id)
+                           .values(attempts=comments.c.attempts - 1))
+
+
+def resume(claim_id: str, comment_ids: Sequence[str], claim_seconds: float) -> None:
+    """Count the attempt of postponed comments whose turn has come, and hold all of the claim for longer."""
+    ours = (comments.c.claim == claim_id) & (comments.c.status == Status.PENDING)
+    with database.writing() as connection:
+        connection.execute(update(comments).where(ours)
+                           .values(claimed_until=utc_now() + timedelta(seconds=claim_seconds)))
+        connection.execute(update(comments).where(ours, comments.c.id.in_(comment_ids))
+                           .values(attempts=comments.c.attempts + 1))
+
+
 def has_overdue(overdue_seconds: float) -> bool:
     """Say whether any comment has been pending for longer than that, held by nobody."""
     now = utc_now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from .tables import Status, articles, changes, comments, utc_now, verdicts
 DEFAULT_PAGE, MAX_PAGE = 50, 200
 # No page indents further. A chain of a thousand replies, each to the one before, must not break the page for all.
 MAX_REPLY_DEPTH = 10
+# No page carries more replies; a flat list pages through all of them.
+MAX_REPLIES = 2_000
 
 
 class Page(NamedTuple):
@@ -111,17 +114,23 @@ def _add_replies(connection: Connection, roots: list[dict[str, Any]]) -> None:
                                         comments.c.status == Status.PUBLISHED).cte("tree", recursive=True))
     tree = tree.union_all(select(comments.c.id).join(tree, comments.c.parent_id == tree.c.id)
                           .where(comments.c.status == Status.PUBLISHED))
-    replies = connection.execute(select(*_PUBLIC).where(comments.c.id.in_(select(tree.c.id))).order_by(comments.c.id))
+    replies = connection.execute(select(*_PUBLIC).where(comments.c.id.in_(select(tree.c.id)))
+                                 .order_by(comments.c.id).limit(MAX_REPLIES))
+    answers: dict[str, list[Row]] = {}
+    for row in replies:
+        answers.setdefault(row.parent_id, []).append(row)
+    # Each comment that is placed waits here with its depth, and with the list in which replies to it belong.
+    placed = deque()
     for root in roots:
         root["replies"] = []
-    # For each comment, the lists from the root's down to the one in which a reply to it belongs. A reply is always
-    # younger than what it answers, so its parent is here before it.
-    lists = {root["id"]: [root["replies"]] for root in roots}
-    for row in replies:
-        item = {**row._mapping, "replies": []}
-        above = lists[row.parent_id]
-        above[-1].append(item)
-        lists[row.id] = [*above, item["replies"]] if len(above) < MAX_REPLY_DEPTH else above
+        placed.append((root["id"], 1, root["replies"]))
+    while placed:
+        comment_id, depth, place = placed.popleft()
+        for row in answers.get(comment_id, ()):
+            item = {**row._mapping, "replies": []}
+            place.append(item)
+            deeper = depth < MAX_REPLY_DEPTH
+            placed.append((row.id, depth + deeper, item["replies"] if deeper else place))
 
 
 # ---------------------------------------------------------------------------------------------- the flag queue
@@ -146,13 +155,18 @@ def queue(site_id: str | None = None, *, order: str = "oldest", cursor: str | No
         return Page(_with_reasons(connection, rows), next_cursor)
 
 
-def counts(site_id: str | None = None) -> dict[str, int]:
-    """Count the comments by status; every status is there, if only with 0."""
+def counts() -> dict[str, int]:
+    """Count all comments by status; every status is there, if only with 0."""
     found = select(comments.c.status, func.count()).group_by(comments.c.status)
-    if site_id is not None:
-        found = found.where(comments.c.site_id == site_id)
     with database.reading() as connection:
         return dict.fromkeys(Status, 0) | {Status(name): number for name, number in connection.execute(found)}
+
+
+def queue_length(site_id: str) -> int:
+    """Count a site's flagged comments."""
+    found = select(func.count()).where(comments.c.site_id == site_id, comments.c.status == Status.FLAGGED)
+    with database.reading() as connection:
+        return connection.execute(found).scalar_one()
 
 
 def oldest_pending() -> datetime | None:

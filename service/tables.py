@@ -1,4 +1,4 @@
-"""The database's rows, and the one list of how a comment's status may move. `moderation` is their only writer."""
+"""The database's rows, and the one list of how a comment's status may move; only `moderation` moves it."""
 
 from __future__ import annotations
 
@@ -190,6 +190,6 @@ changes = Table(
     Column("score", Float),
     Column("threshold", Float),
     Column("note", Text),  # a person's own words
-    Column("reviewer", String(300)),  # "moderator:<id>" or "key:<id>"; empty when the policy decided
+    Column("reviewer", String(300)),  # "moderator:<address>" or "key:<id>"; empty when the policy decided
     Column("changed_at", UtcDateTime, nullable=False),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask import Flask, current_app
@@ -15,7 +15,6 @@ from rq.timeouts import BaseTimeoutException
 from sqlalchemy import Row
 
 from . import jobs, moderation
-from .errors import Unavailable
 from .moderation import Scored
 from .scoring import Scorer
 from .tables import new_id
@@ -24,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # A drain ends after this long, so that RQ sees the worker alive and a stop is not kept waiting; another one follows.
 DRAIN_SECONDS = 20
+# Scored in about a second when every character is of the dearest kind; a full batch of ordinary comments has 60,000.
+CHUNK_CHARS = 200_000
 # How often a worker that starts before Redis looks whether it is there.
 REDIS_RETRY_SECONDS = 0.5
 
@@ -49,10 +50,39 @@ class Drainer:
             if full:
                 # There may be more: an idle worker shares it, or this one goes on after the deadline.
                 self.waker.wake()
-            if rows:
-                decided += sum(moderation.apply(claim_id, self._scored(rows), self.scorer.policy).values())
+            decided += self._decide(claim_id, rows)
             if not full or self.stopping or time.monotonic() > deadline:
                 return decided
+
+    def _decide(self, claim_id: str, rows: Sequence[Row]) -> int:
+        """Score and decide claimed comments, chunk by chunk. Returns how many were decided."""
+        decided, chunks = 0, list(self._chunks(rows))
+        if len(chunks) > 1:
+            moderation.postpone(claim_id, [row.id for chunk in chunks[1:] for row in chunk])
+        for number, chunk in enumerate(chunks):
+            if number:
+                moderation.resume(claim_id, [row.id for row in chunk], self.claim_seconds)
+            decided += sum(moderation.apply(claim_id, self._scored(chunk), self.scorer.policy).values())
+        return decided
+
+    def _chunks(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Cut a batch into what is scored and decided together: all of it, unless its texts are very long.
+
+        A comment that was claimed before and never decided stands alone, so that it takes no other down with it.
+        """
+        chunk: list[Row] = []
+        chars = 0
+        for row in rows:
+            if row.attempts > 1:
+                yield [row]
+                continue
+            if chunk and chars + len(row.comment) > CHUNK_CHARS:
+                yield chunk
+                chunk, chars = [], 0
+            chunk.append(row)
+            chars += len(row.comment)
+        if chunk:
+            yield chunk
 
     def _scored(self, rows: Sequence[Row]) -> list[Scored]:
         """Score what may be scored. A comment that was claimed too often without a decision goes to a person."""
@@ -106,15 +136,16 @@ class Sweep(threading.Thread):
         self.app = app
 
     def run(self) -> None:
-        """Sweep until the process ends. A database that does not answer is asked again in the next round."""
+        """Sweep until the process ends; no error ends it before."""
         while True:
             time.sleep(self.app.config["SWEEP_SECONDS"])
             with self.app.app_context():
                 try:
                     if moderation.has_overdue(self.app.config["OVERDUE_SECONDS"]):
                         self.app.extensions["waker"].wake()
-                except Unavailable:
-                    logger.warning("the database does not answer; sweeping again in a moment")
+                except Exception:
+                    # Whatever it was: a sweep that ended here would leave comments waiting for ever, without a word.
+                    logger.exception("the sweep failed; sweeping again in a moment")
 
 
 def run(app: Flask) -> None:

