@@ -194,6 +194,9 @@ def _servers() -> Iterator[dict[str, Any]]:
                     "REDIS_URL": redis_url, "SECRET_KEY": secrets.token_hex(32)}
         app: Flask = create_app(**settings)
         migrations.upgrade(app.extensions["engine"])
+        with app.app_context(), database.reading() as connection:
+            if connection.scalar(select(func.count()).select_from(comments)):
+                sys.exit("DATABASE_URL holds comments; the benchmark needs an empty database of its own.")
         app.extensions["engine"].dispose()
         yield settings
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from sqlalchemy.exc import DatabaseError
+
 from . import config
 from .errors import ConfigError
 
@@ -55,6 +57,8 @@ def main() -> None:
         command()
     except ConfigError as error:
         sys.exit(str(error))
+    except DatabaseError as error:
+        sys.exit(f"The database does not answer: {' '.join(str(error.orig).split())}")
 
 
 if __name__ == "__main__":

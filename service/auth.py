@@ -64,6 +64,13 @@ def add_site(name: str, rejects_automatically: bool = False) -> str:
         raise ValueError(f"there is a site called {name!r} already") from None
 
 
+def set_site(site_id: str, rejects_automatically: bool) -> None:
+    """Say whether what is decided from now on may be rejected without a person."""
+    with database.writing() as connection:
+        connection.execute(update(sites).where(sites.c.id == site_id)
+                           .values(rejects_automatically=rejects_automatically))
+
+
 def ensure_site(name: str) -> str:
     """Return the id of the site of that name, which is added if it is not there."""
     if site_id := find_site(name):
@@ -92,6 +99,14 @@ def add_key(site_id: str, scopes: Sequence[str] = tuple(SCOPES)) -> str:
         connection.execute(insert(api_keys).values(id=key_id, site_id=site_id, secret_sha256=_digest(secret),
                                                    scopes=list(scopes)))
     return f"cd_{key_id}_{secret}"
+
+
+def revoke_key(key_id: str) -> None:
+    """Revoke a key, at once. Raises ValueError if there is no valid one of that id."""
+    with database.writing() as connection:
+        if not connection.execute(update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+                                  .values(revoked_at=utc_now())).rowcount:
+            raise ValueError(f"There is no valid key {key_id}; `flask keys list` shows them.")
 
 
 def find_key(key: str) -> Row | None:
@@ -159,13 +174,17 @@ def add_moderator(email: str, password: str) -> None:
         validate_email(email, check_deliverability=False)
     except EmailNotValidError as error:
         raise ValueError(f"{email[:80]!r} is not an e-mail address: {error}") from None
-    if len(password) < MIN_PASSWORD_CHARS:
-        raise ValueError(f"the password needs at least {MIN_PASSWORD_CHARS} characters")
+    _check_password(password)
     try:
         with database.writing() as connection:
             connection.execute(insert(moderators).values(email=email, password_hash=generate_password_hash(password)))
     except IntegrityError:
         raise ValueError(f"there is a moderator with the address {email} already") from None
+
+
+def _check_password(password: str) -> None:
+    if len(password) < MIN_PASSWORD_CHARS:
+        raise ValueError(f"the password needs at least {MIN_PASSWORD_CHARS} characters")
 
 
 def remove_moderator(email: str) -> None:
@@ -176,11 +195,12 @@ def remove_moderator(email: str) -> None:
 
 
 def set_password(email: str, password: str) -> None:
-    """Give a moderator this password; the moderator is added if not there. Raises ValueError as add_moderator()."""
+    """Give a moderator this password. Raises ValueError if there is none of that address, or if it is too short."""
     row = _moderator(email)
     if row is None:
-        add_moderator(email, password)
-    elif not check_password_hash(row.password_hash, password):
+        raise ValueError(f"there is no moderator with the address {email}")
+    _check_password(password)
+    if not check_password_hash(row.password_hash, password):
         with database.writing() as connection:
             connection.execute(update(moderators).where(moderators.c.id == row.id)
                                .values(password_hash=generate_password_hash(password)))

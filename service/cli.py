@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from . import auth, database, migrations, replay
+from . import auth, config, database, migrations, replay
 from .errors import Problem
-from .tables import api_keys, moderators, sites, utc_now
+from .tables import api_keys, moderators, sites
 
 
 class ClearCommand(click.Command):
@@ -70,10 +70,7 @@ def list_sites() -> None:
               help="Whether blatant comments are rejected without a person.")
 def set_site(name: str, rejects_automatically: bool) -> None:
     """Change the site called NAME; comments that are decided from now on follow it."""
-    site_id = _site(name)
-    with database.writing() as connection:
-        connection.execute(update(sites).where(sites.c.id == site_id)
-                           .values(rejects_automatically=rejects_automatically))
+    auth.set_site(_site(name), rejects_automatically)
     click.echo(f"Changed {name}.")
 
 
@@ -99,11 +96,7 @@ def list_keys() -> None:
 @click.argument("key_id")
 def revoke_key(key_id: str) -> None:
     """Revoke the key with this id (the part between the underscores); it stops working at once."""
-    with database.writing() as connection:
-        found = connection.execute(update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-                                   .values(revoked_at=utc_now())).rowcount
-    if not found:
-        raise click.ClickException(f"There is no valid key {key_id}; `flask keys list` shows them.")
+    auth.revoke_key(key_id)
     click.echo(f"Revoked {key_id}.")
 
 
@@ -122,6 +115,15 @@ def list_moderators() -> None:
     with database.reading() as connection:
         for email in connection.scalars(select(moderators.c.email).order_by(moderators.c.email)):
             click.echo(email)
+
+
+@moderators_group.command("password")
+@click.argument("email")
+@click.password_option(help="Asked for when not given.")
+def set_password(email: str, password: str) -> None:
+    """Give the moderator who signs in with EMAIL a new password; their sessions end."""
+    auth.set_password(email, password)
+    click.echo(f"Changed the password of {email}.")
 
 
 @moderators_group.command("remove")
@@ -147,8 +149,10 @@ def replay_command(files: tuple[Path, ...], url: str | None, key: str | None, li
     and `website`. Lines are taken from the files in turn.
     """
     if url is None or key is None:
-        first_run = replay.first_run()
-        url, key = url or first_run["url"], key or first_run["site_key"]
+        facts = config.first_run()
+        url, key = url or facts.get("url"), key or facts.get("site_key")
+        if url is None or key is None:
+            raise ValueError("Say --url and --key, or start the service here with `make run` first.")
     report = replay.run(replay.read(files, limit), url, key, connections)
     click.echo(report.as_text())
     if not report.is_whole():

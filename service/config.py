@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from redis import Redis
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
 from .errors import ConfigError
 
 
@@ -58,11 +62,14 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> dict
     """Read every setting from the environment.
 
     Returns a dictionary by setting name. `overrides` win over the environment. Where the process's own environment
-    names no servers, those of this folder's `make run` are meant, so that `flask` commands reach them.
+    names none of them, those of this folder's `make run` are meant, so that `flask` commands reach them.
     Raises ConfigError with one sentence for a value that cannot be read or a required one that is missing.
     """
     if environment is None:
-        environment = _first_run() | os.environ
+        environment = os.environ
+        if not any(environment.get(name) for name in REQUIRED):
+            facts = first_run()
+            environment = {name: facts[name.lower()] for name in REQUIRED if name.lower() in facts} | environment
     settings = {s.name: _read(s, environment[s.name]) if s.name in environment else s.default for s in SETTINGS}
     settings |= overrides
     missing = [name for name in REQUIRED if not settings[name]]
@@ -73,15 +80,33 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> dict
         raise ConfigError("SECRET_KEY is too short; use at least 32 random characters, "
                           "such as the output of `openssl rand -hex 32`.")
     settings["DATABASE_URL"] = _with_driver(settings["DATABASE_URL"])
+    _check_addresses(settings)
     return settings
 
 
-def _first_run() -> dict[str, str]:
+def first_run() -> dict[str, Any]:
+    """Read what `make run` wrote in this folder; empty if it never ran. Raises ConfigError if it cannot be read."""
     try:
         facts = json.loads(FIRST_RUN.read_text())
-        return {name: facts[name.lower()] for name in REQUIRED}
-    except (OSError, ValueError, KeyError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise ConfigError(f"{FIRST_RUN} cannot be read; remove it, and `make run` makes new secrets.")
+    return facts
+
+
+def _check_addresses(settings: dict[str, Any]) -> None:
+    try:
+        make_url(settings["DATABASE_URL"]).get_dialect()
+    except SQLAlchemyError:
+        raise ConfigError("DATABASE_URL is not the address of a database that is known here; "
+                          "use sqlite:////path/file.sqlite3 or postgresql://user@host/name.") from None
+    try:
+        Redis.from_url(settings["REDIS_URL"]).close()
+    except ValueError:
+        raise ConfigError("REDIS_URL is not the address of a Redis; use redis://host:6379/0.") from None
 
 
 def _read(setting: Setting, text: str) -> str | int | float | bool:

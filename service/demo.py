@@ -46,8 +46,8 @@ def discussion() -> Response:
 @public(PUBLIC)
 def reply() -> Any:
     """Take a reply from the form: back to the page, or the page again with a message under each wrong field."""
+    fields = read_body(request)  # First: once Flask has parsed the form, its bytes are gone.
     check_csrf()
-    fields = read_body(request)
     wants_json = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
     try:
         body = {name: value for name, value in fields.items() if name in (*FIELDS, "parent_id")}

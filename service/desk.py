@@ -18,6 +18,13 @@ from .tables import Status
 blueprint = Blueprint("desk", __name__, url_prefix="/desk")
 
 
+@blueprint.after_request
+def never_kept(response: Response) -> Response:
+    """Keep no page of the desk anywhere: going back after the sign-out shows nothing."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 @blueprint.get("/sign-in")
 @public("Nobody can be signed in before they sign in.")
 def sign_in_page() -> str:

@@ -7,7 +7,9 @@ migrates, makes a first site key and a first moderator, starts the web server an
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
+import http.client
 import json
 import os
 import secrets
@@ -16,8 +18,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from redis import Redis, RedisError
@@ -34,6 +37,7 @@ START_SECONDS = 30  # A cold start on a slow disk takes some 5 s.
 STOP_SECONDS = 12  # Just over what web and worker give what is under way.
 RESTART_PAUSE_SECONDS = 1
 LOOK_SECONDS = 0.2
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -47,19 +51,17 @@ class Child:
     def __init__(self, name: str, command: list[str], environment: dict[str, str], lock: int) -> None:
         self.name, self.command, self.environment, self.lock = name, command, environment, lock
         self.process: subprocess.Popen[bytes] | None = None
-        self.start()
 
     def start(self) -> None:
         """Start it, in a session of its own, so that Ctrl-C reaches only the supervisor, which stops all in order."""
-        with (VAR / "log" / f"{self.name}.log").open("ab") as log:
+        with (VAR / "log" / f"{self.name}.log").open("ab") as log, _no_stop_now():
             self.process = subprocess.Popen(
                 self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, pass_fds=(self.lock,),
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None)
+                start_new_session=True, pass_fds=(self.lock,), preexec_fn=partial(_prepare_child, os.getpid()))
 
     def has_died(self) -> bool:
         """Say whether it ended by itself."""
-        return self.process.poll() is not None
+        return self.process is None or self.process.poll() is not None
 
     def stop(self) -> None:
         """End it, gracefully if it can, and wait."""
@@ -76,15 +78,30 @@ class Child:
         return "\n".join((VAR / "log" / f"{self.name}.log").read_text(errors="replace").splitlines()[-5:])
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when the supervisor is killed outright, so that nothing is left behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+@contextmanager
+def _no_stop_now() -> Iterator[None]:
+    """Hold back the signals that stop us, so that no process is started and then not known of."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def _prepare_child(supervisor: int) -> None:
+    """In the new process: let signals through again, and end when the supervisor is killed outright (Linux only)."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != supervisor:  # It was killed before we could ask.
+            os._exit(1)
 
 
 def run() -> int:
     """Run until SIGINT, SIGTERM or SIGHUP. Returns the exit code: 0 after a stop that was asked for."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _stop)
+    os.umask(0o077)  # What readers wrote, and the keys, are nobody else's on this machine.
+    for each in STOP_SIGNALS:
+        signal.signal(each, _stop)
     children: list[Child] = []
     try:
         lock = _lock()
@@ -94,7 +111,8 @@ def run() -> int:
             _tell(facts)
             _keep_running(children, facts)
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second Ctrl-C must not leave half of them running.
+            for each in STOP_SIGNALS:  # A second Ctrl-C must not leave half of them running.
+                signal.signal(each, signal.SIG_IGN)
             for child in reversed(children):
                 child.stop()
             print("Stopped.", flush=True)
@@ -116,6 +134,7 @@ def _lock() -> int:
     """Make sure that this folder runs once. The children hold the lock too, so it cannot be stale while one lives."""
     try:
         (VAR / "log").mkdir(parents=True, exist_ok=True)
+        VAR.chmod(0o700)
         lock = os.open(VAR / "run.lock", os.O_RDWR | os.O_CREAT, 0o600)
         (VAR / ".writable").touch()
         (VAR / ".writable").unlink()
@@ -128,7 +147,7 @@ def _lock() -> int:
         holder = os.read(lock, 20).decode() or "unknown"
         if _is_alive(holder):
             raise CannotStart(f"it is already running in this folder (process {holder}); stop that first.") from None
-        pids = _read_facts().get("processes", {})
+        pids = config.first_run().get("processes", {})
         left = " ".join(str(pid) for pid in pids.values() if _is_alive(str(pid)))
         raise CannotStart(f"an earlier run (process {holder}) was killed and left processes behind; "
                           f"end them with: kill {left}") from None
@@ -149,7 +168,7 @@ def _is_alive(pid: str) -> bool:
 
 def _prepare() -> tuple[dict[str, str], dict[str, Any]]:
     """Settle addresses and secrets; those of an earlier run stay as they were."""
-    kept = _read_facts()
+    kept = config.first_run()
     secret = kept.get("secret_key") or secrets.token_hex(32)
     # Valkey listens on this machine only, but others may have accounts on it.
     valkey_password = kept.get("valkey_password") or secrets.token_hex(16)
@@ -184,7 +203,9 @@ def _check_port(host: str, port: int) -> None:
             raise CannotStart(f"PORT={port} is not a port; use 1024 to 65535.") from None
         except PermissionError:
             raise CannotStart(f"port {port} is reserved; choose one above 1023, such as: PORT=8001 make run") from None
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CannotStart(f"HOST={host} is not an address of this machine ({error.strerror}).") from None
             raise CannotStart(f"port {port} is in use; choose another, such as: PORT={port + 1} make run") from None
 
 
@@ -192,15 +213,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _read_facts() -> dict[str, Any]:
-    try:
-        return json.loads(config.FIRST_RUN.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        raise CannotStart(f"{config.FIRST_RUN} cannot be read; remove it, and new secrets are made.") from None
 
 
 def _write_facts(facts: dict[str, Any]) -> None:
@@ -217,6 +229,7 @@ def _write_facts(facts: dict[str, Any]) -> None:
 def _start(children: list[Child], environment: dict[str, str], facts: dict[str, Any], lock: int) -> None:
     def add(name: str, command: list[str]) -> Child:
         children.append(Child(name, command, environment, lock))
+        children[-1].start()
         facts["processes"][name] = children[-1].process.pid
         return children[-1]
 
@@ -247,17 +260,21 @@ def _valkey_command(port: int, password: str) -> list[str]:
 def _fill_database(environment: dict[str, str], facts: dict[str, Any]) -> None:
     """Migrate, and make the demo's site, its key and the moderator, unless they are there."""
     app = create_app(**config.load(environment))
+    engine = app.extensions["engine"]
     with app.app_context():
         try:
-            migrations.upgrade(app.extensions["engine"])
+            migrations.upgrade(engine)
         except DatabaseError as error:
-            url, reason = app.extensions["engine"].url.render_as_string(), " ".join(str(error.orig).split())
-            raise CannotStart(f"the database {url} cannot be used ({reason}).") from error
+            reason = " ".join(str(error.orig).split())
+            raise CannotStart(f"the database {engine.url.render_as_string()} cannot be used ({reason}).") from error
         site_id = auth.ensure_site(demo.SITE)
-        if not facts["site_key"] or not auth.find_key(facts["site_key"]):
-            facts["site_key"] = auth.add_key(site_id)
-        auth.set_password(facts["moderator"], facts["password"])
-    app.extensions["engine"].dispose()
+        if facts["site_key"] and auth.find_key(facts["site_key"]):
+            return  # Whatever was changed since, a password for one, stays as it is.
+        facts["site_key"] = auth.add_key(site_id)
+        try:
+            auth.add_moderator(facts["moderator"], facts["password"])
+        except ValueError:
+            auth.set_password(facts["moderator"], facts["password"])
 
 
 def _wait_until(ready: Callable[[], Any], children: list[Child]) -> None:
@@ -275,11 +292,14 @@ def _answers(port: int) -> bool:
 
 
 def _is_up(url: str) -> bool:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=2)
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def _is_listed(worker: Child, redis: Redis, queue: str) -> bool:

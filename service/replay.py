@@ -21,8 +21,6 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from . import config
-
 # Decisions take milliseconds each; past this, what is still pending counts as lost.
 PATIENCE_SECONDS = 120
 LOOK_SECONDS = 0.1
@@ -63,13 +61,6 @@ class Report:
             lines.append(f"from submit to decision: min {low * 1000:,.0f} ms, p50 {p50 * 1000:,.0f} ms, "
                          f"p99 {p99 * 1000:,.0f} ms, max {high * 1000:,.0f} ms")
         return "\n".join(lines)
-
-
-def first_run() -> dict[str, Any]:
-    """Read what `make run` wrote. Raises ValueError if it is not there."""
-    if not config.FIRST_RUN.exists():
-        raise ValueError("Say --url and --key, or start the service here with `make run` first.")
-    return json.loads(config.FIRST_RUN.read_text())
 
 
 def read(files: Iterable[Path], limit: int | None = None) -> Iterator[dict[str, Any]]:

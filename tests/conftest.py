@@ -63,7 +63,7 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not given:
         yield f"sqlite:///{tmp_path_factory.mktemp('database')}/tests.sqlite3"
         return
-    server = create_engine(config.load({"DATABASE_URL": given, "REDIS_URL": "-", "SECRET_KEY": SECRET_KEY})
+    server = create_engine(config.load({"DATABASE_URL": given, "REDIS_URL": "redis://-", "SECRET_KEY": SECRET_KEY})
                            ["DATABASE_URL"], isolation_level="AUTOCOMMIT")
     name = f"copydesk_test_{os.getpid()}"
     with server.connect() as connection:

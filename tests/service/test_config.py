@@ -81,7 +81,8 @@ def test_every_setting_says_what_it_is_for() -> None:
 
 
 def test_this_folder_s_installation_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`flask` commands reach what `make run` started here; what the environment names wins; a broken file is none."""
+    """`flask` commands reach what `make run` started here, unless the environment names anything else: a trial's key or
+    Redis must never slip into a production that lacks one setting."""
     monkeypatch.chdir(tmp_path)
     for name in NEEDED:
         monkeypatch.delenv(name, raising=False)
@@ -91,8 +92,21 @@ def test_this_folder_s_installation_is_found(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "var/first-run.json").write_text(json.dumps({k.lower(): v for k, v in NEEDED.items()} | {"pid": 1}))
 
     assert NEEDED == {name: config.load()[name] for name in NEEDED}
-    monkeypatch.setenv("REDIS_URL", "redis://other")
-    assert "redis://other" == config.load()["REDIS_URL"]
-    (tmp_path / "var/first-run.json").write_text("{")
-    with pytest.raises(ConfigError):
+    (tmp_path / "var/first-run.json").write_text("[]")
+    with pytest.raises(ConfigError, match="cannot be read"):
         config.load()
+    monkeypatch.setenv("REDIS_URL", "redis://other")
+    with pytest.raises(ConfigError, match="Set DATABASE_URL, SECRET_KEY"):
+        config.load()
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    pytest.param("DATABASE_URL", "nonsense", id="no address at all"),
+    pytest.param("DATABASE_URL", "nope://host/name", id="a database that nobody knows"),
+    pytest.param("REDIS_URL", "localhost:6379", id="a host without a scheme"),
+    pytest.param("REDIS_URL", "http://localhost", id="another service"),
+])
+def test_an_address_that_is_none(name: str, value: str) -> None:
+    """It is named at the start, and not by a traceback later."""
+    with pytest.raises(ConfigError, match=f"{name} is not the address"):
+        config.load(NEEDED | {name: value})

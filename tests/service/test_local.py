@@ -99,6 +99,8 @@ def test_it_runs_stops_and_runs_again(local: Local) -> None:
     assert facts["site_key"] in lines[2]
     assert "Ctrl-C" in lines[3]
     assert stat.S_IMODE((local.folder / "var/first-run.json").stat().st_mode) == 0o600
+    assert [] == [path.name for path in [local.folder / "var", *(local.folder / "var").rglob("*")]
+                  if stat.S_IMODE(path.stat().st_mode) & 0o077]
     first = local.submit()
     assert first["status"] == "published"
     assert local.submit(comment=VILE["comment"])["status"] == "flagged"
@@ -113,6 +115,22 @@ def test_it_runs_stops_and_runs_again(local: Local) -> None:
     client = Client(kept["url"], kept["site_key"])
     assert client.send("GET", f"/v1/comments/{first['id']}", None)[0] == 200
     client.close()
+
+
+def test_a_second_signal_changes_nothing(local: Local) -> None:
+    """However often one asks, all processes are stopped, one after the other, also one that is slow."""
+    local.environment["http_proxy"] = "http://127.0.0.1:9"  # What is on this machine is asked without a proxy.
+    local.start()
+    processes = local.facts()["processes"]
+    os.kill(processes["worker"], signal.SIGSTOP)
+    local.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    for again in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        local.process.send_signal(again)
+
+    assert local.process.wait(30) == 0
+    assert "Stopped.\n" == local.process.stdout.read()
+    assert [] == [name for name, pid in processes.items() if is_alive(pid)]
 
 
 def test_it_restarts_a_worker_that_dies(local: Local) -> None:
