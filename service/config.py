@@ -42,8 +42,8 @@ SETTINGS = (
     Setting("BATCH_SIZE", 256, "How many comments a worker scores and decides at a time."),
     # A batch takes well under a second; past this its worker is taken for dead and another may claim it.
     Setting("CLAIM_SECONDS", 15.0, "How long a worker may hold comments before another may claim them."),
-    Setting("MAX_ATTEMPTS", 3, "How often a comment may be claimed without a decision before a person gets it."),
-    # Ten times the usual time from POST to decision at its 99th percentile, rounded up.
+    Setting("MAX_ATTEMPTS", 3, "How often scoring a comment may be begun without a decision before a person gets it."),
+    # Over ten times what a decision takes under load at its 99th percentile (0.1 to 0.18 s in `make replay`).
     Setting("OVERDUE_SECONDS", 2.0, "How long a comment may be pending before the sweep wakes a worker for it."),
     Setting("SWEEP_SECONDS", 2.0, "How often each worker looks for overdue comments."),
     Setting("WEB_PROCESSES", 2, "How many web processes serve. One for each core is a good number."),

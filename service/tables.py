@@ -151,7 +151,7 @@ comments = Table(
     Column("status", String(9), nullable=False),
     Column("revision", Integer, nullable=False, default=1),
     Column("decided_at", UtcDateTime),
-    # Who is scoring it: see docs/decisions/0002-waking-the-workers.md.
+    # Who is scoring it: see docs/decisions/0001-the-database-is-the-truth.md.
     Column("claim", Id),
     Column("claimed_until", UtcDateTime),
     Column("attempts", Integer, nullable=False, default=0),

@@ -68,7 +68,7 @@ class Drainer:
     def _chunks(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Cut a batch into what is scored and decided together: all of it, unless its texts are very long.
 
-        A comment that was claimed before and never decided stands alone, so that it takes no other down with it.
+        A comment that was begun before and never decided stands alone, so that it takes no other down with it.
         """
         chunk: list[Row] = []
         chars = 0
@@ -85,11 +85,11 @@ class Drainer:
             yield chunk
 
     def _scored(self, rows: Sequence[Row]) -> list[Scored]:
-        """Score what may be scored. A comment that was claimed too often without a decision goes to a person."""
+        """Score what may be scored. A comment that was begun too often without a decision goes to a person."""
         fit = [row for row in rows if row.attempts <= self.max_attempts]
         for row in rows:
             if row.attempts > self.max_attempts:
-                logger.error("comment %s was claimed %d times and never decided; a person gets it",
+                logger.error("comment %s was begun %d times and never decided; a person gets it",
                              row.id, row.attempts - 1)
         verdicts = {row.id: verdict for row, verdict in zip(fit, self._verdicts(fit), strict=True)}
         return [Scored(row.id, row.site_id, row.revision, verdicts.get(row.id)) for row in rows]
@@ -116,7 +116,7 @@ def drain() -> None:
 class ModelWorker(SimpleWorker):
     """RQ's worker without its fork, so that the model and the database connection outlive a job.
 
-    What a fork protects from, a comment that kills the process, the claims do: see decision 0002.
+    What a fork protects from, a comment that kills the process, the claims do: see decisions 1 and 2.
     """
 
     # RQ waits ever longer while Redis is away, up to a minute; a site should not wait a minute after it is back.
